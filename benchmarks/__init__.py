@@ -1,0 +1,1 @@
+"""Figures side by side: this package's server and consumers, the peers', and the limit."""

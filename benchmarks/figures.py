@@ -1,0 +1,126 @@
+"""From samples to figures: medians, spread, ratios, and whether the targets are met. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from .servers import Server
+from .workloads import BARE, Case, Target
+
+# Above this share of its core the load generator may be what was measured.
+BUSY_LOAD = 0.9
+# Others taking more than this of a core take it from the server or from the load.
+BUSY_OTHERS = 0.25
+
+
+@dataclass(frozen=True)
+class Verdict:
+    target: Target
+    figure: float | None
+
+    @property
+    def met(self) -> bool:
+        return self.figure is not None and self.target.is_met(self.figure)
+
+
+@dataclass
+class Figure:
+    """One row: the medians of one server in one case."""
+
+    server: str
+    peer: bool
+    errors: list[str]
+    rate: float = 0.0
+    spread: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    load_share: float = 0.0
+    server_share: float = 0.0
+    others_share: float = 0.0
+    ratios: dict[str, float] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def load_was_busy(self) -> bool:
+        return self.load_share > BUSY_LOAD
+
+    @property
+    def machine_was_busy(self) -> bool:
+        return self.others_share > BUSY_OTHERS
+
+
+Table = tuple[Case, list[Figure]]
+
+
+def tables(
+    cases: Iterable[Case], servers: Iterable[Server], samples: dict[tuple[str, str], list[Any]]
+) -> list[Table]:
+    """Make one table per case, with ratios and verdicts filled in."""
+    result = []
+    for case in cases:
+        rows = [
+            _figure(server, samples[case.name, server.name])
+            for server in servers
+            if (case.name, server.name) in samples
+        ]
+        result.append((case, rows))
+    bare = _our_bare_rate(result)
+    for case, rows in result:
+        _fill_ratios(rows, bare if case.work == "echo" and case.application != BARE else 0.0)
+        _fill_verdicts(case, rows)
+    return result
+
+
+def _figure(server: Server, samples: list[Any]) -> Figure:
+    errors = [sample["error"] for sample in samples if "error" in sample]
+    good = [sample for sample in samples if "error" not in sample]
+    figure = Figure(server.name, server.is_peer, errors)
+    if not good:
+        return figure
+
+    def middle(key: str) -> float:
+        return float(median(sample[key] for sample in good))
+
+    rates = [sample["rate"] for sample in good]
+    figure.rate = middle("rate")
+    figure.spread = (max(rates) - min(rates)) / figure.rate
+    figure.p50_ms, figure.p99_ms = middle("p50_ms"), middle("p99_ms")
+    figure.load_share, figure.server_share = middle("cpu_share"), middle("server_share")
+    figure.others_share = middle("others_share")
+    return figure
+
+
+def _our_bare_rate(result: list[Table]) -> float:
+    for case, rows in result:
+        if case.application == BARE:
+            return _rate_of(rows, "ours")
+    return 0.0
+
+
+def _rate_of(rows: list[Figure], name: str) -> float:
+    return next((row.rate for row in rows if row.server == name), 0.0)
+
+
+def _fill_ratios(rows: list[Figure], bare: float) -> None:
+    references = {
+        "x peer": max((row.rate for row in rows if row.peer), default=0.0),
+        "x limit": _rate_of(rows, "limit"),
+        "x bare": bare,
+    }
+    for row in rows:
+        for name, reference in references.items():
+            if reference and row.rate and not (name == "x bare" and row.server != "ours"):
+                row.ratios[name] = row.rate / reference
+
+
+def _fill_verdicts(case: Case, rows: list[Figure]) -> None:
+    for row in rows:
+        for target in case.targets:
+            if target.server == row.server:
+                figure = row.p99_ms if target.measure == "p99 ms" else None
+                row.verdicts.append(
+                    Verdict(target, row.ratios.get(target.measure, figure) if row.rate else None)
+                )

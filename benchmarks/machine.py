@@ -1,0 +1,102 @@
+"""What the figures were taken on, and who else was using it meanwhile (Linux: /proc)."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import resource
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .environments import ROOT
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+# Pure Python mixed as it is in a consumer. Its time says how fast this build of Python
+# is: without profile-guided optimization it takes about twice as long.
+_YARDSTICK = """
+import json, timeit
+event = {"type": "chat.message", "message": "x" * 80}
+times = timeit.repeat(lambda: json.dumps(dict(event)), number=20000, repeat=5)
+print(round(min(times) / 20000 * 1e9))
+"""
+
+
+def describe(python: str) -> dict[str, object]:
+    """Name commit, date and machine, for the record of a run."""
+    return {
+        "commit": _output(["git", "rev-parse", "--verify", "HEAD"]) or "none",
+        "changed": bool(_output(["git", "status", "--porcelain"])),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": _output([python, "--version"]),
+        "json.dumps of an event, ns": int(_output([python, "-c", _YARDSTICK])),
+    }
+
+
+def cores() -> tuple[int, int]:
+    """Choose a core for the server and another for the load; the same if there is only one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[1 % len(usable)]
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU seconds since start: of the whole machine, one server, and this runner's side."""
+
+    at: float
+    machine: float
+    server: float
+    runner: float
+
+
+def usage(process_group: int) -> Usage:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    runner = time.process_time() + children.ru_utime + children.ru_stime
+    return Usage(time.monotonic(), _machine_cpu(), _group_cpu(process_group), runner)
+
+
+def shares(before: Usage, after: Usage) -> dict[str, float]:
+    """Answer the shares of a core that the server, and everybody else, had in between."""
+    wall = after.at - before.at
+    server = after.server - before.server
+    others = after.machine - before.machine - server - (after.runner - before.runner)
+    return {"server_share": round(server / wall, 3), "others_share": round(others / wall, 3)}
+
+
+def _machine_cpu() -> float:
+    with open("/proc/stat") as file:
+        fields = [int(field) for field in file.readline().split()[1:9]]
+    user, nice, system, _idle, _wait, irq, softirq, steal = fields
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+def _group_cpu(process_group: int) -> float:
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # After the name, which may hold spaces: state, parent, group, ... utime, stime.
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == process_group:
+            total += int(fields[11]) + int(fields[12])
+    return total / TICKS

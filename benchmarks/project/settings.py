@@ -1,0 +1,16 @@
+"""The smallest settings of a real project: an in-memory layer, a database that is never asked.
+
+The database is configured because looking after its connections is part of what
+every dispatch costs in a project that has one.
+"""
+
+from __future__ import annotations
+
+SECRET_KEY = "benchmarks only; it protects nothing"
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = ["channels"]
+ROOT_URLCONF = "benchmarks.project.urls"
+ASGI_APPLICATION = "benchmarks.project.asgi.application"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+USE_TZ = True

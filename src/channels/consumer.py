@@ -1,0 +1,315 @@
+"""Consumers: small, long-lived applications that handle the events of one scope.
+
+An event's type names its handler: `websocket.receive` goes to
+`websocket_receive`. Events of the client and messages of the channel layer come
+out of one mailbox, one at a time and in order, in one task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import logging
+import time
+from typing import Any, ClassVar, Final
+
+from asgiref.sync import async_to_sync
+
+from . import DEFAULT_CHANNEL_LAYER
+from .broadcast import renderer_of
+from .db import aclose_old_connections, database_sync_to_async
+from .exceptions import StopConsumer, UnknownMessageType
+from .intake import Intake
+from .layers import get_channel_layer
+from .mailbox import CLIENT, LAYER, SHARED, Mailbox, SharedMessage
+from .threads import CallerLane, Lane, lane
+from .types import ASGIApplication, ClientDisconnected, Message, Receive, Scope, Send
+from .utils import await_many_dispatch, name_that_thing
+
+__all__ = [
+    "AsyncConsumer",
+    "StopConsumer",
+    "SyncConsumer",
+    "aclose_old_connections",
+    "as_application",
+    "await_many_dispatch",
+    "database_sync_to_async",
+    "get_channel_layer",
+    "get_handler_name",
+]
+
+logger = logging.getLogger("channels.consumer")
+
+# What `disconnect` may still take after an error or a cancellation ended the consumer.
+CLEANUP_SECONDS: Final = 10.0
+# RFC 6455 7.4.1: an unexpected condition on the server; the connection was lost.
+INTERNAL_ERROR: Final = 1011
+CONNECTION_LOST: Final = 1006
+
+
+@functools.lru_cache(maxsize=1024)
+def _handler_name(type_: str) -> str:
+    name = type_.replace(".", "_")
+    if name.startswith("_"):
+        raise UnknownMessageType("Malformed type in message (leading underscore)")
+    return name
+
+
+def get_handler_name(message: Message) -> str:
+    """Return the name of the method that handles `message`: its type, dots as underscores.
+
+    ValueError where the type is missing or would name a private method.
+    """
+    if "type" not in message:
+        raise UnknownMessageType("Incoming message has no 'type' attribute")
+    return _handler_name(message["type"])
+
+
+def as_application(thing: Any) -> ASGIApplication:
+    """Return an ASGI application: a consumer class is wrapped, all else is one already."""
+    if isinstance(thing, type) and callable(getattr(thing, "as_asgi", None)):
+        application: ASGIApplication = thing.as_asgi()  # type: ignore[attr-defined]
+        return application
+    return thing  # type: ignore[no-any-return]
+
+
+class AsyncConsumer:
+    """Handles the events of one scope with coroutine methods.
+
+    Inside a handler: `self.scope`, `self.channel_layer` (None without one),
+    `self.channel_name` (with a layer), `await self.send(event)`. A handler ends the
+    consumer by raising `StopConsumer`; an event `*.disconnect` that has no handler
+    ends it too.
+    """
+
+    _sync: ClassVar[bool] = False
+    channel_layer_alias: ClassVar[str] = DEFAULT_CHANNEL_LAYER
+
+    scope: Scope
+    channel_layer: Any
+    channel_name: str
+    _serves_one_scope: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "_serves_one_scope" not in self.__dict__:
+            # An instance used as an application serves each scope with a copy of
+            # its own, or connections would overwrite each other's state.
+            self = copy.copy(self)
+        self.scope = scope
+        async with lane("sockets", type(self).__qualname__) as active:
+            intake = Intake(receive, send)
+            try:
+                await self._enter(intake, receive)
+                await _Run(self, intake.mailbox, active).run()
+            finally:
+                self._leave()
+                await intake.aclose()
+
+    async def _enter(self, intake: Intake, receive: Receive) -> None:
+        self._bind_send(intake.send)
+        layer = self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        if layer is None:
+            return
+        self.channel_name = await layer.new_channel()
+        self.channel_receive = functools.partial(layer.receive, self.channel_name)
+        if not hasattr(layer, "attach"):
+            intake.add_layer(self.channel_receive)
+            return
+        if intake.direct:
+            intake.mailbox.renderer = renderer_of(type(self))  # type: ignore[arg-type]
+            intake.mailbox.sink = receive.sink  # type: ignore[attr-defined]
+        layer.attach(self.channel_name, intake.mailbox)
+
+    def _leave(self) -> None:
+        """Leave the layer's channel and, with it, every group."""
+        layer = self.__dict__.get("channel_layer")
+        if layer is not None and hasattr(layer, "detach") and "channel_name" in self.__dict__:
+            layer.detach(self.channel_name)
+
+    def _bind_send(self, send: Send) -> None:
+        self.base_send: Any = send
+
+    async def dispatch(self, message: Message) -> None:
+        """Call the handler of one message."""
+        handler = getattr(self, get_handler_name(message), None)
+        if not handler:
+            raise UnknownMessageType(f"No handler for message type {message['type']}")
+        await handler(message)
+
+    async def send(self, message: Message) -> None:
+        """Send one ASGI event to the client."""
+        await self.base_send(message)
+
+    async def _send_shared(self, shared: SharedMessage) -> None:
+        await self.base_send(_content_event(shared))
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> ASGIApplication:
+        """Return an ASGI application that makes a new instance for each scope.
+
+        `initkwargs` go to the constructor. The class stays readable as
+        `app.consumer_class`, the arguments as `app.consumer_initkwargs`.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            consumer = cls(**initkwargs)
+            consumer._serves_one_scope = True
+            return await consumer(scope, receive, send)
+
+        app.consumer_class = cls  # type: ignore[attr-defined]
+        app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
+        functools.update_wrapper(app, cls, updated=())
+        return app
+
+
+def _content_event(shared: SharedMessage) -> Message:
+    if shared.text is not None:
+        return {"type": "websocket.send", "text": shared.text}
+    return {"type": "websocket.send", "bytes": shared.data}
+
+
+class SyncConsumer(AsyncConsumer):
+    """Handles the events of one scope with ordinary, blocking methods.
+
+    They run in the scope's lane: one at a time and in order, beside those of other
+    connections.
+    """
+
+    _sync = True
+
+    @database_sync_to_async
+    def dispatch(self, message: Message) -> None:
+        """Call the handler of one message."""
+        handler = getattr(self, get_handler_name(message), None)
+        if not handler:
+            raise UnknownMessageType(f"No handler for message type {message['type']}")
+        handler(message)
+
+    def send(self, message: Message) -> None:  # type: ignore[override]
+        """Send one ASGI event to the client; returns when the server has taken it."""
+        self.base_send(message)
+
+    def _bind_send(self, send: Send) -> None:
+        self._async_send = send
+        self.base_send = async_to_sync(send)
+
+    async def _send_shared(self, shared: SharedMessage) -> None:
+        await self._async_send(_content_event(shared))
+
+
+class _Run:
+    """One consumer's loop: entries out of the mailbox, until something ends it.
+
+    Whatever that is, the consumer's own handler of `<protocol>.disconnect` runs
+    once: with the client's event, or else with one made here.
+    """
+
+    __slots__ = ("consumer", "lane", "mailbox", "protocol", "told")
+
+    def __init__(
+        self, consumer: AsyncConsumer, mailbox: Mailbox, active: Lane | CallerLane
+    ) -> None:
+        self.consumer = consumer
+        self.mailbox = mailbox
+        self.lane = active
+        self.protocol: str = consumer.scope.get("type", "")
+        # The handler of the disconnect has been called.
+        self.told = False
+
+    async def run(self) -> None:
+        code = CONNECTION_LOST
+        try:
+            await self._loop()
+        except StopConsumer:
+            pass
+        except Exception:
+            code = INTERNAL_ERROR
+            raise
+        finally:
+            await self._tell_disconnect(code)
+
+    async def _loop(self) -> None:
+        consumer, mailbox, active = self.consumer, self.mailbox, self.lane
+        take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
+        while True:
+            entry = take(clock)
+            if entry is None:
+                await mailbox.arrival()
+                continue
+            source, content, _number = entry
+            try:
+                if source is CLIENT:
+                    await dispatch(content)
+                elif source is LAYER:
+                    await self._layer_message(content)
+                elif source is SHARED:
+                    await consumer._send_shared(content)
+                else:
+                    await self._disconnected(content)
+            except ClientDisconnected:
+                # The client left while the handler was sending to it. Its
+                # disconnect is on the way, and is what the consumer hears of it.
+                logger.debug("%s: the client left before %s", self._where(), _describe(content))
+            except StopConsumer:
+                raise
+            except Exception as error:
+                self._log(error, content)
+                raise
+            if active.open:
+                active.end_event()
+
+    async def _disconnected(self, message: Message) -> None:
+        self.told = True
+        try:
+            await self.consumer.dispatch(message)
+        except UnknownMessageType:
+            raise StopConsumer from None
+
+    async def _layer_message(self, message: Message) -> None:
+        try:
+            if not isinstance(message.get("type"), str):
+                raise UnknownMessageType("its type is not a string")
+            await self.consumer.dispatch(message)
+        except UnknownMessageType as error:
+            # A group's other members may well know this type.
+            logger.warning("%s ignored a layer message: %s", self._where(), error)
+
+    async def _tell_disconnect(self, code: int) -> None:
+        type_ = f"{self.protocol}.disconnect"
+        handler = _handler_name(type_) if self.protocol else ""
+        if self.told or not getattr(self.consumer, handler, None):
+            return
+        self.told = True
+        message = {"type": type_, "code": code}
+        try:
+            async with asyncio.timeout(CLEANUP_SECONDS):
+                await self.consumer.dispatch(message)
+        except StopConsumer:
+            pass
+        except TimeoutError:
+            logger.error("%s: disconnect() took over %.0f s", self._where(), CLEANUP_SECONDS)
+        except Exception as error:
+            self._log(error, message)
+
+    def _where(self) -> str:
+        path = self.consumer.scope.get("path") or self.consumer.scope.get("channel", "")
+        return f"{name_that_thing(type(self.consumer))} at {path!r}"
+
+    def _log(self, error: Exception, content: Any) -> None:
+        """Log an exception once, with all that helps to find its cause."""
+        logger.error(
+            "%s failed to handle %s",
+            self._where(),
+            _describe(content),
+            exc_info=error,
+            extra={"scope_path": self.consumer.scope.get("path")},
+        )
+        # For the server above: this one has been said.
+        error.__channels_logged__ = True  # type: ignore[attr-defined]
+
+
+def _describe(content: Any) -> str:
+    if isinstance(content, SharedMessage):
+        return "a shared message"
+    return f"{content.get('type')!r}" if "type" in content else "a message without a type"

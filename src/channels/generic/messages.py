@@ -1,0 +1,78 @@
+"""What WebSocket consumers say and hear, as values; both colours share it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ..exceptions import InvalidChannelLayerError
+from ..types import Header, Message
+
+# RFC 6455 7.4.1: a type of data that the endpoint cannot accept.
+UNSUPPORTED_DATA: Final = 1003
+
+
+def accept_event(subprotocol: str | None, headers: Iterable[Header] | None) -> Message:
+    event: Message = {"type": "websocket.accept", "subprotocol": subprotocol}
+    if headers:
+        event["headers"] = list(headers)
+    return event
+
+
+def send_event(text_data: str | None, bytes_data: bytes | None) -> Message:
+    if text_data is not None:
+        return {"type": "websocket.send", "text": text_data}
+    if bytes_data is not None:
+        return {"type": "websocket.send", "bytes": bytes_data}
+    raise ValueError("You must pass one of bytes_data or text_data")
+
+
+def close_event(code: int | bool | None, reason: str | None) -> Message:
+    event: Message = {"type": "websocket.close"}
+    if code is not None and code is not True:
+        event["code"] = code
+    if reason:
+        event["reason"] = reason
+    return event
+
+
+def received(message: Message) -> dict[str, Any]:
+    """The one keyword that `receive` gets for a frame."""
+    text = message.get("text")
+    if text is not None:
+        return {"text_data": text}
+    return {"bytes_data": message["bytes"]}
+
+
+def check_groups_supported(layer: Any) -> None:
+    if layer is None or not hasattr(layer, "group_add"):
+        raise InvalidChannelLayerError("BACKEND is unconfigured or doesn't support groups")
+
+
+@functools.lru_cache(maxsize=1024)
+def takes_event(function: Callable[..., Any]) -> bool:
+    """Whether `connect` was written with a parameter for the event, as Channels 2 had it."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return any(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.default is parameter.empty
+        for parameter in parameters
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def takes_keyword(function: Callable[..., Any], keyword: str) -> bool:
+    """Whether `receive` can be given `keyword`."""
+    parameters = inspect.signature(function).parameters
+    return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def dump_json(content: Any) -> str:
+    return json.dumps(content)
+
+
+def load_json(text_data: str) -> Any:
+    return json.loads(text_data)

@@ -1,0 +1,124 @@
+"""How events get into a consumer's mailbox.
+
+A consumer that stands directly on our server takes over the mailbox that the
+server fills: no pump, no copy. Behind a middleware that wraps `receive` or
+`send`, or on another server, one long-lived task moves events from `receive()`
+into a mailbox of the consumer's own; a layer that offers nothing but
+`receive(channel)` gets another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from .mailbox import DirectReceive, Mailbox
+from .types import ClientDisconnected, Message, Receive, Send
+
+logger = logging.getLogger("channels.consumer")
+
+# A layer that fails is asked again after this, doubled each time up to the most.
+FIRST_RETRY_SECONDS: Final = 0.1
+LONGEST_RETRY_SECONDS: Final = 5.0
+# Messages taken ahead from a foreign layer. One: its own capacity and expiry
+# stay in force for the rest.
+FOREIGN_LAYER_AHEAD: Final = 1
+
+
+class Intake:
+    """A consumer's mailbox and the tasks that fill it, if any are needed."""
+
+    __slots__ = ("_resumed", "_tasks", "direct", "mailbox", "send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._resumed: asyncio.Event | None = None
+        self.direct = False
+        self.send = send
+        if type(receive) is DirectReceive and receive.send is send and not receive.mailbox.claimed:
+            self.direct = True
+            self.mailbox = receive.mailbox
+            self.mailbox.claimed = True
+            return
+        self.send = _telling_disconnects(send)
+        self.mailbox = Mailbox(asyncio.get_running_loop(), inlet=self)
+        self._start(self._pump_client(receive))
+
+    def add_layer(self, receive: Callable[[], Awaitable[Message]]) -> None:
+        """Take messages from a layer that only answers `receive(channel)`."""
+        self._start(self._pump_layer(receive))
+
+    def _start(self, pump: Any) -> None:
+        task = asyncio.get_running_loop().create_task(pump)
+        task.add_done_callback(self._pump_ended)
+        self._tasks.append(task)
+
+    def _pump_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.mailbox.fail(error)
+
+    # -- Inlet -------------------------------------------------------------
+
+    def pause_input(self) -> None:
+        self._resumed = asyncio.Event()
+
+    def resume_input(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
+
+    # -- pumps -------------------------------------------------------------
+
+    async def _pump_client(self, receive: Receive) -> None:
+        while True:
+            message = await receive()
+            if str(message.get("type", "")).endswith(".disconnect"):
+                self.mailbox.put_disconnect(message)
+                return
+            self.mailbox.put_client(message, _payload_size(message))
+            if self._resumed is not None:
+                await self._resumed.wait()
+                self._resumed = None
+
+    async def _pump_layer(self, receive: Callable[[], Awaitable[Message]]) -> None:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                message = await receive()
+            except Exception:
+                # An engine that fails must not take the socket with it.
+                logger.exception(
+                    "A channel layer failed in receive(); asking again in %.1f s", delay
+                )
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, LONGEST_RETRY_SECONDS)
+                continue
+            delay = FIRST_RETRY_SECONDS
+            self.mailbox.put_layer(message, float("inf"), FOREIGN_LAYER_AHEAD)
+            await self.mailbox.wait_layer_room(FOREIGN_LAYER_AHEAD)
+
+    async def aclose(self) -> None:
+        """Cancel the pumps and wait until they are gone."""
+        self.mailbox.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _payload_size(message: Message) -> int:
+    return sum(len(message.get(key) or b"") for key in ("text", "bytes", "body"))
+
+
+def _telling_disconnects(send: Send) -> Send:
+    """Servers raise an OSError of their own choice once the client has gone."""
+
+    async def send_or_tell(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise ClientDisconnected(str(error)) from error
+
+    return send_or_tell

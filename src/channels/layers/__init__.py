@@ -1,0 +1,24 @@
+"""Channel layers: messages between the parts of a project, and groups.
+
+    layer = get_channel_layer()
+    await layer.group_send("chat", {"type": "chat.message", "text": "Hello"})
+
+`get_channel_layer` answers what the setting CHANNEL_LAYERS says. Layers of other
+packages inherit `BaseChannelLayer`; what ours offer consumers beyond it is
+`MailboxLayer`.
+"""
+
+from __future__ import annotations
+
+from .base import BaseChannelLayer, MailboxLayer
+from .memory import InMemoryChannelLayer
+from .settings import ChannelLayerManager, channel_layers, get_channel_layer
+
+__all__ = [
+    "BaseChannelLayer",
+    "ChannelLayerManager",
+    "InMemoryChannelLayer",
+    "MailboxLayer",
+    "channel_layers",
+    "get_channel_layer",
+]

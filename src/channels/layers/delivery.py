@@ -1,0 +1,200 @@
+"""One message on its way to many channels of this process.
+
+To a mailbox of the running loop it goes at once; mailboxes of other loops get
+theirs in one call per loop. Members whose class is on the fast lane share one
+rendering. A member that cannot take the message is a loss to report, and
+changes nothing for the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from ..mailbox import Mailbox, SharedMessage
+from .base import Renderer
+from .copies import copier
+from .hub import Hub
+from .losses import Loss, Reason
+
+logger = logging.getLogger("channels.layers")
+
+LostCallback = Callable[[list[Loss]], None]
+
+
+class _Parcel(NamedTuple):
+    """What one mailbox of another loop gets."""
+
+    channel: str
+    mailbox: Mailbox
+    capacity: int
+    content: dict[str, Any] | SharedMessage
+
+
+class _Rendering(NamedTuple):
+    """What a renderer made of the message; without `ordinary`, None is nothing to send."""
+
+    shared: SharedMessage | None = None
+    ordinary: bool = False
+    failed: bool = False
+
+
+class Delivery:
+    """Carries one message to channels; `lost` says who did not get it.
+
+    `on_lost` hears of losses that other loops report later.
+    """
+
+    __slots__ = (
+        "_copy",
+        "_elsewhere",
+        "_expires_at",
+        "_hub",
+        "_loop",
+        "_message",
+        "_now",
+        "_on_lost",
+        "_rendered",
+        "lost",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        message: dict[str, Any],
+        now: float,
+        expires_at: float,
+        loop: asyncio.AbstractEventLoop | None,
+        on_lost: LostCallback,
+    ) -> None:
+        self.lost: list[Loss] = []
+        self._hub = hub
+        self._message = message
+        self._copy = copier(message)
+        self._now = now
+        self._expires_at = expires_at
+        self._loop = loop
+        self._on_lost = on_lost
+        self._rendered: dict[Renderer, _Rendering] = {}
+        self._elsewhere: dict[asyncio.AbstractEventLoop, list[_Parcel]] = {}
+
+    def to_channel(self, channel: str) -> None:
+        """Deliver to one channel that a mailbox is attached to."""
+        self._to_attached(channel)
+        self._send_elsewhere()
+
+    def to_group(self, group: str, channels: Iterable[str]) -> None:
+        """Deliver to the members of a group."""
+        attached, loop, copy = self._hub.attached, self._loop, self._copy
+        expires_at = self._expires_at
+        for channel in channels:
+            place = attached.get(channel)
+            if place is None:
+                self._to_unattached(group, channel)
+                continue
+            mailbox, capacity = place
+            # This test and this call are the cost of a broadcast; all else is set aside.
+            if mailbox.renderer is not None or mailbox.loop is not loop:
+                self._to_mailbox(channel, mailbox, capacity)
+            elif not mailbox.put_layer(copy(), expires_at, capacity):
+                self._refused(channel, mailbox)
+        self._send_elsewhere()
+
+    # -- one channel -------------------------------------------------------
+
+    def _to_unattached(self, group: str, channel: str) -> None:
+        # Another thread may have ended the membership since the list was made.
+        if not self._hub.is_member(group, channel):
+            return
+        queued = self._hub.enqueue(channel, self._copy(), self._expires_at, self._now)
+        if queued is None:
+            self._to_attached(channel)
+        elif not queued:
+            self.lost.append(Loss(channel, Reason.FULL))
+
+    def _to_attached(self, channel: str) -> None:
+        place = self._hub.attached.get(channel)
+        if place is not None:
+            self._to_mailbox(channel, *place)
+
+    def _to_mailbox(self, channel: str, mailbox: Mailbox, capacity: int) -> None:
+        content = self._content_for(channel, mailbox)
+        if content is None:
+            return
+        parcel = _Parcel(channel, mailbox, capacity, content)
+        if mailbox.loop is self._loop:
+            self._put(parcel, self.lost)
+        elif mailbox.closed or mailbox.layer_count >= capacity:
+            self._refused(channel, mailbox)
+        else:
+            self._elsewhere.setdefault(mailbox.loop, []).append(parcel)
+
+    def _refused(self, channel: str, mailbox: Mailbox) -> None:
+        self.lost.append(Loss(channel, Reason.CLOSED if mailbox.closed else Reason.FULL))
+
+    # -- contents ----------------------------------------------------------
+
+    def _content_for(self, channel: str, mailbox: Mailbox) -> dict[str, Any] | SharedMessage | None:
+        if mailbox.renderer is None:
+            return self._copy()
+        rendering = self._rendering(mailbox.renderer)
+        if rendering.ordinary:
+            return self._copy()
+        if rendering.failed:
+            self.lost.append(Loss(channel, Reason.FAILED))
+        return rendering.shared
+
+    def _rendering(self, renderer: Renderer) -> _Rendering:
+        rendering = self._rendered.get(renderer)
+        if rendering is None:
+            rendering = self._rendered[renderer] = self._render(renderer)
+        return rendering
+
+    def _render(self, renderer: Renderer) -> _Rendering:
+        type_ = self._message.get("type")
+        try:
+            if not isinstance(type_, str) or not renderer.handles(type_):
+                return _Rendering(ordinary=True)
+            return _Rendering(renderer.render(self._copy()))
+        except Exception:
+            logger.exception("Rendering a message of type %r failed; nobody gets it", type_)
+            return _Rendering(failed=True)
+
+    # -- mailboxes ---------------------------------------------------------
+
+    def _put(self, parcel: _Parcel, lost: list[Loss]) -> None:
+        channel, mailbox, capacity, content = parcel
+        try:
+            if isinstance(content, SharedMessage):
+                taken = mailbox.put_shared(content, self._expires_at, capacity)
+            else:
+                taken = mailbox.put_layer(content, self._expires_at, capacity)
+        except Exception:
+            logger.exception("Writing a message to channel %r failed", channel)
+            lost.append(Loss(channel, Reason.FAILED))
+            return
+        if not taken:
+            lost.append(Loss(channel, Reason.CLOSED if mailbox.closed else Reason.FULL))
+
+    def _send_elsewhere(self) -> None:
+        for loop, parcels in self._elsewhere.items():
+            try:
+                loop.call_soon_threadsafe(self._arrive, parcels)
+            except RuntimeError:
+                self._abandon(parcels)
+
+    def _arrive(self, parcels: list[_Parcel]) -> None:
+        """Runs on the mailboxes' own loop."""
+        lost: list[Loss] = []
+        for parcel in parcels:
+            self._put(parcel, lost)
+        if lost:
+            self._on_lost(lost)
+
+    def _abandon(self, parcels: list[_Parcel]) -> None:
+        """The loop is closed: its consumers can never come back."""
+        for parcel in parcels:
+            self.lost.append(Loss(parcel.channel, Reason.UNREACHABLE))
+            self._hub.detach(parcel.channel)

@@ -1,0 +1,243 @@
+"""The channels and groups of this process: who is where.
+
+The pure core of every layer. It keeps no clock (`now` is passed in) and calls
+no loop; what it answers, `delivery` carries out. Every change is made under
+one lock, because layers are used from several threads and loops at once. No
+message costs more than its members: memberships are kept in order of joining,
+so that only the oldest needs a look, and whatever must be searched as a whole
+is searched at most once an expiry.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any, Final, TypeVar
+
+from ..mailbox import Mailbox
+from .queue import ChannelQueue, Waiter
+
+AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
+
+# Seconds between two looks at all groups for members that died unseen.
+GROUP_SWEEP: Final = 3600.0
+
+
+class Hub:
+    """Mailboxes and queues by channel, channels by group.
+
+    `attached`: channel -> (mailbox, capacity). `groups`: group -> {channel: time of
+    joining}, never an empty one. `expiry` and `group_expiry` are in seconds.
+    """
+
+    def __init__(
+        self,
+        capacity_of: Callable[[str], int],
+        expiry: float = 60,
+        group_expiry: float | None = 86400,
+    ) -> None:
+        self.attached: dict[str, tuple[Mailbox, int]] = {}
+        self.queues: dict[str, ChannelQueue] = {}
+        self.groups: dict[str, dict[str, float]] = {}
+        self.expired = 0
+        self._capacity_of = capacity_of
+        self._expiry = expiry
+        self._group_expiry = math.inf if group_expiry is None else group_expiry
+        self._joined: dict[str, set[str]] = {}
+        self._sweep_queues_at = self._sweep_groups_at = -math.inf
+        # Re-entrant: detach() may be called by a finalizer, at any allocation.
+        self._lock = threading.RLock()
+
+    # -- channels ----------------------------------------------------------
+
+    def attach(self, channel: str, mailbox: Mailbox) -> None:
+        """Send what is for `channel` into `mailbox`, beginning with what waits already.
+
+        To be called on the mailbox's own loop.
+        """
+        with self._lock:
+            capacity = self._capacity_of(channel)
+            self.attached[channel] = (mailbox, capacity)
+            queue = self.queues.pop(channel, None)
+            if queue is not None:
+                for message, expires_at in queue.messages:
+                    mailbox.put_layer(message, expires_at, capacity)
+                self._forget(queue)
+
+    def detach(self, channel: str) -> None:
+        """Forget `channel` and take it out of its groups; unknown ones are no error."""
+        with self._lock:
+            for group in tuple(self._joined.get(channel, ())):
+                self._leave(group, channel)
+            place = self.attached.pop(channel, None)
+            if place is not None:
+                self.expired += place[0].expired
+            queue = self.queues.pop(channel, None)
+            if queue is not None:
+                self._forget(queue)
+
+    def knows(self, channel: str) -> bool:
+        return channel in self.attached or channel in self.queues
+
+    def channels(self) -> dict[str, Mailbox | ChannelQueue]:
+        """Return what is read, or has messages, at this moment."""
+        with self._lock:
+            queues = {name: queue for name, queue in self.queues.items() if not queue.idle}
+            return queues | {name: place[0] for name, place in self.attached.items()}
+
+    # -- queues ------------------------------------------------------------
+
+    def enqueue(
+        self,
+        channel: str,
+        message: dict[str, Any],
+        expires_at: float,
+        now: float,
+    ) -> bool | None:
+        """Queue a message for whoever will read `channel`.
+
+        False when it is full; None when a mailbox has been attached meanwhile.
+        """
+        with self._lock:
+            if channel in self.attached:
+                return None
+            queued = self._queue(channel).put(message, expires_at, now)
+            self._sweep_queues(now)
+            return queued
+
+    def take(
+        self, channel: str, now: float, make_waiter: Callable[[], AnyWaiter]
+    ) -> dict[str, Any] | AnyWaiter:
+        """Return the next message of `channel`, or a new waiter that is woken to ask again."""
+        with self._lock:
+            if channel in self.attached:
+                raise RuntimeError(
+                    f"The messages of channel {channel!r} go to its consumer's mailbox; "
+                    "receive() is for channels that no consumer reads."
+                )
+            queue = self._queue(channel)
+            message = queue.take(now)
+            if message is not None:
+                return message
+            waiter = make_waiter()
+            queue.waiters.append(waiter)
+            self._sweep_queues(now)
+            return waiter
+
+    def withdraw(self, channel: str, waiter: Waiter) -> None:
+        """Forget a waiter that was cancelled."""
+        with self._lock:
+            queue = self.queues.get(channel)
+            if queue is not None and waiter in queue.waiters:
+                queue.waiters.remove(waiter)
+
+    def _queue(self, channel: str) -> ChannelQueue:
+        queue = self.queues.get(channel)
+        if queue is None:
+            queue = self.queues[channel] = ChannelQueue(self._capacity_of(channel))
+        return queue
+
+    def _forget(self, queue: ChannelQueue) -> None:
+        self.expired += queue.expired
+        queue.wake_all()
+
+    def _sweep_queues(self, now: float) -> None:
+        """Drop queues that are empty and unread; dropping each at once would make many anew."""
+        if now < self._sweep_queues_at:
+            return
+        self._sweep_queues_at = now + self._expiry
+        for channel, queue in tuple(self.queues.items()):
+            queue.expire(now)
+            if queue.idle:
+                del self.queues[channel]
+                self._forget(queue)
+
+    # -- groups ------------------------------------------------------------
+
+    def join(self, group: str, channel: str, now: float) -> None:
+        """Make `channel` a member, or renew its membership."""
+        with self._lock:
+            self._sweep_groups(now)
+            members = self.groups.setdefault(group, {})
+            # Out and in again, so that members stay in the order of their times.
+            members.pop(channel, None)
+            members[channel] = now
+            self._joined.setdefault(channel, set()).add(group)
+
+    def leave(self, group: str, channel: str) -> None:
+        """End a membership; one that does not exist is no error."""
+        with self._lock:
+            self._leave(group, channel)
+
+    def members(self, group: str, now: float) -> list[str]:
+        """Return the members of `group`: a list of its own, safe from changes."""
+        with self._lock:
+            members = self.groups.get(group)
+            if not members:
+                return []
+            self._expire_members(group, members, now)
+            return list(members)
+
+    def is_member(self, group: str, channel: str) -> bool:
+        members = self.groups.get(group)
+        return members is not None and channel in members
+
+    def _leave(self, group: str, channel: str) -> None:
+        members = self.groups.get(group)
+        if members is not None:
+            members.pop(channel, None)
+            if not members:
+                del self.groups[group]
+        joined = self._joined.get(channel)
+        if joined is not None:
+            joined.discard(group)
+            if not joined:
+                del self._joined[channel]
+
+    def _expire_members(self, group: str, members: dict[str, float], now: float) -> None:
+        """End memberships that are too old; an attached channel is alive, its own is renewed."""
+        horizon = now - self._group_expiry
+        if next(iter(members.values())) > horizon:
+            return
+        for channel, _ in list(takewhile(lambda member: member[1] <= horizon, members.items())):
+            if channel in self.attached:
+                del members[channel]
+                members[channel] = now
+            else:
+                self._leave(group, channel)
+
+    def _sweep_groups(self, now: float) -> None:
+        if now < self._sweep_groups_at:
+            return
+        self._sweep_groups_at = now + min(self._group_expiry, GROUP_SWEEP)
+        for group, members in tuple(self.groups.items()):
+            self._expire_members(group, members, now)
+
+    # -- the whole ---------------------------------------------------------
+
+    def flush(self) -> None:
+        """Forget every waiting message and every group; attached mailboxes stay attached."""
+        with self._lock:
+            self.groups.clear()
+            self._joined.clear()
+            queues = list(self.queues.values())
+            self.queues.clear()
+            for queue in queues:
+                self._forget(queue)
+
+    def statistics(self) -> dict[str, int]:
+        """Count channels, groups, memberships, waiting messages, and those that went stale."""
+        with self._lock:
+            mailboxes = [mailbox for mailbox, _ in self.attached.values()]
+            queues = self.queues.values()
+            return {
+                "channels": len(self.channels()),
+                "groups": len(self.groups),
+                "memberships": sum(map(len, self.groups.values())),
+                "waiting": sum(map(len, queues)) + sum(box.layer_count for box in mailboxes),
+                "expired": self.expired
+                + sum(queue.expired for queue in queues)
+                + sum(box.expired for box in mailboxes),
+            }

@@ -1,0 +1,324 @@
+"""The queue of one ASGI scope: what its client sent and what layers sent, in one order.
+
+Two budgets, so that neither source can push out the other. Client input is
+counted in bytes; over the budget the server is asked to stop reading from the
+client. Layer messages are counted by number; over the capacity a message is
+refused, and whoever offered it counts the loss. A disconnect needs no budget
+and is never refused.
+
+A mailbox belongs to one event loop. It is filled and read in callbacks and
+coroutines of that loop alone; other threads go through the loop's
+`call_soon_threadsafe`. Taking an entry never waits, so a cancelled reader
+loses nothing.
+
+A leaf: it imports the standard library alone, and everything else may import
+it (the server fills mailboxes, consumers and layers read and fill them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol
+
+from .types import Message, Send
+
+# Messages that a client may have waiting before the server stops reading: one
+# message of the default size limit (1 MiB) always fits whole.
+DEFAULT_CLIENT_LIMIT: Final = 1 << 20
+
+
+class Source(enum.Enum):
+    """Who an entry comes from; what may be asked of a handler depends on it."""
+
+    CLIENT = "client"
+    DISCONNECT = "disconnect"
+    LAYER = "layer"
+    SHARED = "shared"
+
+
+CLIENT: Final = Source.CLIENT
+DISCONNECT: Final = Source.DISCONNECT
+LAYER: Final = Source.LAYER
+SHARED: Final = Source.SHARED
+
+# (source, content, number). The number of a client's entry is its size in bytes;
+# of a layer's, the time.monotonic() after which it is stale. The content of a
+# SHARED entry is a SharedMessage. A bare tuple: a named one costs four times as
+# much, once per message.
+Entry = tuple[Source, Any, float]
+
+
+class Inlet(Protocol):
+    """The server's side of a mailbox: the client's bytes can be held back."""
+
+    def pause_input(self) -> None: ...
+    def resume_input(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where frames that many members share are written, past the consumer.
+
+    `writable` is a plain attribute, true while the client has been accepted, is
+    not closing and is below its high-water mark. Sinks of equal `kind` (transport
+    kind, subprotocol, compression) share the same bytes.
+    """
+
+    writable: bool
+    kind: Hashable
+
+    def encode(self, text: str | None, data: bytes | None) -> bytes: ...
+    def write_frame(self, frame: bytes) -> None: ...
+    async def drain(self) -> None: ...
+
+
+class SharedMessage:
+    """One content for many sockets, framed once per kind of sink."""
+
+    __slots__ = ("_frames", "data", "text")
+
+    def __init__(self, text: str | None, data: bytes | None) -> None:
+        self.text = text
+        self.data = data
+        self._frames: dict[Hashable, bytes] = {}
+
+    def frame(self, sink: Sink) -> bytes:
+        frame = self._frames.get(sink.kind)
+        if frame is None:
+            frame = self._frames[sink.kind] = sink.encode(self.text, self.data)
+        return frame
+
+
+class Mailbox:
+    """The bounded queue of one consumer or application.
+
+    `client_limit`: bytes of client input waiting before `inlet` is paused. A
+    single larger message is taken whole, since refusing it would lose it.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_failure",
+        "_last",
+        "_paused",
+        "_room",
+        "_waiter",
+        "claimed",
+        "client_bytes",
+        "client_limit",
+        "closed",
+        "expired",
+        "inlet",
+        "layer_count",
+        "loop",
+        "renderer",
+        "sink",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        inlet: Inlet | None = None,
+        client_limit: int = DEFAULT_CLIENT_LIMIT,
+    ) -> None:
+        self.loop = loop
+        self.inlet = inlet
+        self.client_limit = client_limit
+        self.client_bytes = 0
+        self.layer_count = 0
+        self.expired = 0
+        self.claimed = False
+        self.closed = False
+        # Set by a consumer whose class is on the fast lane (see broadcast.py).
+        self.renderer: Any = None
+        self.sink: Sink | None = None
+        self._entries: deque[Entry] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._paused = False
+        self._last: Message | None = None
+        self._failure: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # -- filling -----------------------------------------------------------
+
+    def put_client(self, message: Message, size: int) -> None:
+        """Queue an event of the client; `size` is its payload in bytes."""
+        if self.closed:
+            return
+        self._entries.append((CLIENT, message, size))
+        self.client_bytes += size
+        if self.client_bytes > self.client_limit and not self._paused and self.inlet is not None:
+            self._paused = True
+            self.inlet.pause_input()
+        if self._waiter is not None:
+            self._wake()
+
+    def put_disconnect(self, message: Message) -> None:
+        """Queue the last event of the client; later calls change nothing."""
+        if self._last is None and not self.closed:
+            self._last = message
+            self._entries.append((DISCONNECT, message, 0))
+            self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """The source of client events broke: raised to the reader after what is queued."""
+        self._failure = error
+        self._wake()
+
+    def put_layer(self, message: Message, expires_at: float, capacity: int) -> bool:
+        """Queue a layer message, or answer False when `capacity` of them wait already."""
+        if self.closed or self.layer_count >= capacity:
+            return False
+        self._entries.append((LAYER, message, expires_at))
+        self.layer_count += 1
+        if self._waiter is not None:
+            self._wake()
+        return True
+
+    def put_shared(self, shared: SharedMessage, expires_at: float, capacity: int) -> bool:
+        """Write a shared frame at once if nothing is ahead of it, else queue it.
+
+        Somebody waiting means that no entry is queued and no handler is running,
+        so order holds. False when `capacity` layer messages wait already.
+        """
+        sink = self.sink
+        if self._waiter is not None and sink is not None and sink.writable:
+            sink.write_frame(shared.frame(sink))
+            return True
+        if self.closed or self.layer_count >= capacity:
+            return False
+        self._entries.append((SHARED, shared, expires_at))
+        self.layer_count += 1
+        if self._waiter is not None:
+            self._wake()
+        return True
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # -- taking ------------------------------------------------------------
+
+    def take_nowait(self, clock: Callable[[], float]) -> Entry | None:
+        """Take the next entry, or None. Layer messages that went stale are counted and dropped.
+
+        `clock` is asked for layer messages alone: it would be a tenth of what
+        taking a client's event costs.
+        """
+        entries = self._entries
+        while entries:
+            entry = entries.popleft()
+            source, _content, number = entry
+            if source is CLIENT:
+                if number:
+                    self._release(number)
+                return entry
+            if source is DISCONNECT:
+                return entry
+            self.layer_count -= 1
+            if self._room is not None:
+                self._wake_room()
+            if number > clock():
+                return entry
+            self.expired += 1
+        if self._failure is not None:
+            raise self._failure
+        return None
+
+    def _wake_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    async def wait_layer_room(self, capacity: int) -> None:
+        """Return when fewer than `capacity` layer messages wait. One pump at a time."""
+        while self.layer_count >= capacity and not self.closed:
+            self._room = self.loop.create_future()
+            await self._room
+
+    def _release(self, size: float) -> None:
+        self.client_bytes -= int(size)
+        # Half of the limit: a pause is worth a few messages, not a flutter.
+        if self._paused and self.client_bytes <= self.client_limit // 2:
+            self._paused = False
+            if self.inlet is not None and not self.closed:
+                self.inlet.resume_input()
+
+    def arrival(self) -> asyncio.Future[None]:
+        """A future for the next entry or failure, to be asked for when there is none.
+
+        One reader at a time, and one that ends with its scope: a cancelled
+        reader that means to come back uses `wait()`.
+        """
+        if self._waiter is not None:
+            raise RuntimeError("Two tasks wait on one mailbox; give each consumer its own.")
+        waiter = self._waiter = self.loop.create_future()
+        return waiter
+
+    async def wait(self) -> None:
+        """Return when an entry or a failure is there."""
+        if self._entries or self._failure is not None:
+            return
+        waiter = self.arrival()
+        try:
+            await waiter
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
+
+    async def receive(self) -> Message:
+        """The ASGI `receive` of an application that has no other source of messages.
+
+        After the disconnect every call returns it again (ASGI HTTP 2.5).
+        """
+        if self.claimed:
+            raise RuntimeError(
+                "The events of this connection are read by a consumer; receive() is not for others."
+            )
+        while not self._entries:
+            if self._failure is not None:
+                raise self._failure
+            if self.closed and self._last is not None:
+                return self._last
+            await self.wait()
+        source, message, size = self._entries.popleft()
+        assert source in (CLIENT, DISCONNECT), "layers only fill mailboxes that were claimed"
+        if size:
+            self._release(size)
+        if message is self._last:
+            self.closed = True
+        return message  # type: ignore[no-any-return]
+
+    def close(self) -> int:
+        """Refuse all that comes; answer how many entries were left unread."""
+        self.closed = True
+        left = len(self._entries)
+        self._entries.clear()
+        self.client_bytes = self.layer_count = 0
+        self._wake_room()
+        return left
+
+
+class DirectReceive:
+    """The `receive` that our own server hands to an application.
+
+    A consumer that was given this very object, and with it the `send` it was
+    made with, stands directly on the server: it may read the mailbox itself,
+    without a pump. Behind a middleware that wraps either of them it may not.
+    """
+
+    __slots__ = ("mailbox", "send", "sink")
+
+    def __init__(self, mailbox: Mailbox, send: Send, sink: Sink | None = None) -> None:
+        self.mailbox = mailbox
+        self.send = send
+        self.sink = sink
+
+    async def __call__(self) -> Message:
+        return await self.mailbox.receive()

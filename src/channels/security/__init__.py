@@ -1,0 +1,1 @@
+"""What keeps other sites' pages from using a visitor's connection."""

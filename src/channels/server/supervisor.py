@@ -1,0 +1,256 @@
+"""The life of one server: bind, start the application, serve, drain, stop.
+
+`run` is for a process or thread of its own; `start` and `stop` embed the server
+in a loop that is already running.
+
+Signals, where `run` has the main thread: the first SIGTERM or SIGINT stops
+accepting, lets running requests finish, closes sockets with 1012, ends the
+application's lifespan, and the exit status is 0. A second one, at any moment,
+cuts everything off, and the status is 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from ..types import ASGIApplication
+from .asgi.lifespan import Lifespan, LifespanFailed
+from .config import ServerConfig, StartError
+from .connection import HTTPConnection
+from .host import Action, ApplicationHost
+from .listener import Listener, bind
+from .loops import new_event_loop, raise_file_limit
+from .wire.h1 import H1Limits
+
+logger = logging.getLogger("channels.server")
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server:
+    """Serves one ASGI application.
+
+    `on_action(protocol, action, details)` is told of every response and of every
+    step of a WebSocket.
+    """
+
+    def __init__(
+        self,
+        application: ASGIApplication,
+        config: ServerConfig | None = None,
+        on_action: Action | None = None,
+    ) -> None:
+        if isinstance(application, type) and callable(getattr(application, "as_asgi", None)):
+            application = application.as_asgi()
+        self.config = config or ServerConfig()
+        self._application = application
+        self._on_action = on_action
+        self._host: ApplicationHost | None = None
+        self._lifespan: Lifespan | None = None
+        self._listeners: list[Listener] = []
+        self._addresses: list[tuple[str, int] | str] = []
+        # Of `run`: how often a stop was asked for, and the loop to wake.
+        self._stops = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """Where the server listens: `(host, port)`, or the path of a Unix socket."""
+        return list(self._addresses)
+
+    def statistics(self) -> dict[str, int]:
+        """Plain counts: connections and applications now, slow clients so far."""
+        host = self._host
+        if host is None:
+            return {"connections": 0, "applications": 0, "slow_clients": 0}
+        return {
+            "connections": len(host.connections),
+            "applications": len(host.applications),
+            "slow_clients": host.slow_clients,
+        }
+
+    # -- embedding -----------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind, start the application's lifespan and accept; StartError if one fails."""
+        loop = asyncio.get_running_loop()
+        host = ApplicationHost(self._application, self.config, loop, self._on_action)
+        self._listeners = [Listener(loop, sock) for sock in bind(self.config)]
+        try:
+            self._lifespan = Lifespan(self._application, loop, self.config.lifespan)
+            await self._lifespan.startup()
+            host.state = self._lifespan.state
+            host.on_forget = self._connection_ended
+            self._host = host
+            await self._accept(host)
+        except LifespanFailed as error:
+            self._close_listeners()
+            raise StartError(f"The application could not start: {error}") from error
+        except BaseException:
+            self._close_listeners()
+            raise
+
+    async def _accept(self, host: ApplicationHost) -> None:
+        config = self.config
+        limits = H1Limits(
+            max_line=config.max_request_line,
+            max_headers_size=config.max_headers_size,
+            max_header_count=config.max_header_count,
+        )
+        for listener in self._listeners:
+            await listener.start(lambda: HTTPConnection(host, limits), config.backlog)
+        self._addresses = [listener.address for listener in self._listeners]
+
+    async def stop(self) -> None:
+        """Stop accepting, drain for at most `graceful_timeout`, end the lifespan."""
+        host, listeners = self._host, self._listeners
+        if host is None or host.draining:
+            return
+        host.draining = True
+        self._close_listeners()
+        for listener in listeners:
+            await listener.finish_taking()
+        await self._drain(host)
+        if self._lifespan is not None:
+            await self._end_lifespan(self._lifespan)
+        host.timers.close()
+        self._host = None
+
+    async def _drain(self, host: ApplicationHost) -> None:
+        try:
+            async with asyncio.timeout(self.config.graceful_timeout):
+                await host.drain()
+        except TimeoutError:
+            left = host.cut()
+            logger.warning(
+                "%d application(s) were still running after %g s; cancelled.",
+                left,
+                self.config.graceful_timeout,
+            )
+            await self._wait_for_cut(host)
+
+    async def _wait_for_cut(self, host: ApplicationHost) -> None:
+        try:
+            async with asyncio.timeout(self.config.close_timeout):
+                await host.drain()
+        except TimeoutError:
+            logger.error("%d application(s) ignored being cancelled.", len(host.applications))
+
+    async def _end_lifespan(self, lifespan: Lifespan) -> None:
+        try:
+            async with asyncio.timeout(self.config.graceful_timeout):
+                await lifespan.shutdown()
+        except TimeoutError:
+            logger.error(
+                "The application's lifespan did not end in %g s.", self.config.graceful_timeout
+            )
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        self._addresses = []
+
+    def _connection_ended(self) -> None:
+        for listener in self._listeners:
+            if listener.paused and self._host is not None:
+                # Not at once: the descriptor is closed after this callback.
+                self._host.loop.call_soon(listener.resume)
+
+    # -- a process or thread of its own --------------------------------------
+
+    def run(self) -> int:
+        """Serve until a signal or `request_stop`; answers the exit status."""
+        raise_file_limit()
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                return runner.run(self._serve())
+        except StartError as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            with self._lock:
+                self._loop = None
+
+    def request_stop(self) -> None:
+        """Ask `run` to stop, from any thread; a second time, to stop at once."""
+        with self._lock:
+            self._stops += 1
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._on_stop)
+
+    def _on_stop(self) -> None:
+        if self._stops:
+            self._stop.set()
+        if self._stops > 1:
+            self._force.set()
+
+    async def _serve(self) -> int:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._loop = loop
+        self._on_stop()
+        serving = loop.create_task(self._start_wait_stop())
+        forced = loop.create_task(self._force.wait())
+        with _signals(loop, self.request_stop):
+            await asyncio.wait((serving, forced), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            forced.cancel()
+            serving.result()
+            return 0
+        logger.warning("Stopped by force; running requests and sockets were cut off.")
+        if self._host is not None:
+            self._host.cut()
+        serving.cancel()
+        await asyncio.wait((serving,), timeout=self.config.close_timeout)
+        return 1
+
+    async def _start_wait_stop(self) -> None:
+        await self.start()
+        for address in self._addresses:
+            logger.info("Listening on %s", address_text(address))
+        await self._stop.wait()
+        logger.info("Stopping: no new connections, running requests may finish.")
+        await self.stop()
+
+
+def address_text(address: tuple[str, int] | str) -> str:
+    """An address as a person would type it."""
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: Any) -> Iterator[None]:
+    """Call `stop` on each signal, where this thread is the one that gets them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:
+            # Windows: the plain handler runs in this thread, between bytecodes.
+            signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            try:
+                loop.remove_signal_handler(number)
+            except NotImplementedError:
+                pass
+            signal.signal(number, handler)

@@ -1,0 +1,400 @@
+"""Lanes: blocking code in order within a connection, side by side across connections.
+
+Each ASGI scope has one lane. Its blocking calls (sync handlers,
+`database_sync_to_async`, Django's async ORM) run one at a time and in order.
+From the first such call of an event until that event's handler returns, the
+lane keeps *one thread*: open cursors, generators and transactions stay valid,
+as asgiref's one-thread rule promises. Then the thread looks after the database
+connections it opened and serves another lane; between events a lane holds none.
+
+Two bounded pools, so that neither starves the other: one for Django's views, one
+for sockets and authentication. A call that waits over a second for a thread is
+logged with what the threads are doing.
+
+asgiref is told through `ThreadSensitiveContext(executor=lane)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
+
+from .db import end_of_event, end_of_thread, start_of_event
+
+logger = logging.getLogger("channels.threads")
+
+Kind = Literal["sockets", "views"]
+
+# The environment sets the pool sizes; the default is the one that Python's own
+# ThreadPoolExecutor chose for code that waits more than it computes.
+SIZE_VARIABLES: Final[dict[Kind, str]] = {
+    "sockets": "CHANNELS_THREADS",
+    "views": "CHANNELS_VIEW_THREADS",
+}
+# A thread without work ends, and closes its database connections, after this.
+IDLE_SECONDS: Final = 10.0
+# A call that waits longer than this for a thread is reported.
+SLOW_WAIT_SECONDS: Final = 1.0
+REPORT_EVERY_SECONDS: Final = 10.0
+
+_active: ContextVar[Lane | CallerLane | None] = ContextVar("channels_lane", default=None)
+_running_in = threading.local()
+
+
+def default_size() -> int:
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+def pool_size(kind: Kind) -> int:
+    """Threads of a pool: its environment variable, else min(32, cores + 4)."""
+    variable = SIZE_VARIABLES[kind]
+    text = os.environ.get(variable, "")
+    if not text:
+        return default_size()
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{variable} must be a number of threads, 1 or more; it is {text!r}.")
+    return int(text)
+
+
+def in_lane() -> bool:
+    """Whether the calling thread runs a call of a lane right now."""
+    return getattr(_running_in, "lane", None) is not None
+
+
+def _calling_thread() -> Executor | None:
+    """The thread that waits in `async_to_sync` for the running code, if one does."""
+    return getattr(AsyncToSync.executors, "current", None)
+
+
+def current_lane() -> Lane | CallerLane | None:
+    return _active.get()
+
+
+class _End:
+    """Queued behind the last call of an event: give the thread back."""
+
+
+_END: Final = _End()
+_Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class Lane(Executor):
+    """The ordered blocking calls of one scope; an Executor to asgiref."""
+
+    __slots__ = ("_calls", "_scheduled", "kind", "label", "open")
+
+    def __init__(self, kind: Kind = "sockets", label: str = "") -> None:
+        self.kind: Kind = kind
+        self.label = label
+        # A call was made since the last end_event(): the event has a thread, or waits for one.
+        self.open = False
+        self._scheduled = False
+        self._calls: queue.SimpleQueue[_Call | _End] | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        pools = pools_of_process()
+        with pools.lock:
+            if self._calls is None:
+                self._calls = queue.SimpleQueue()
+            self._calls.put((future, fn, args, kwargs))
+            self.open = True
+            if not self._scheduled:
+                self._scheduled = True
+                pools.schedule(self)
+        return future
+
+    def end_event(self) -> None:
+        """Let the thread go once the calls made so far are done. Never waits."""
+        if self.open:
+            with pools_of_process().lock:
+                self.open = False
+                assert self._calls is not None
+                self._calls.put(_END)
+
+    @property
+    def waiting(self) -> bool:
+        """Calls or their end are queued, or a thread is at work on them."""
+        return self._scheduled
+
+    def serve(self, pools: Pools) -> None:
+        """Run one event's calls; called by a thread of the pool."""
+        assert self._calls is not None
+        _running_in.lane = self
+        start_of_event()
+        while True:
+            call = self._calls.get()
+            if isinstance(call, _End):
+                break
+            _run(call)
+            del call
+        end_of_event()
+        _running_in.lane = None
+        with pools.lock:
+            self._scheduled = not self._calls.empty()
+            if self._scheduled:
+                pools.schedule(self)
+
+
+def _run(call: _Call) -> None:
+    future, function, args, kwargs = call
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        future.set_exception(error)
+        # The traceback refers to this frame: keep the future out of that cycle.
+        del future, call
+    else:
+        future.set_result(result)
+
+
+class Pool:
+    """A bounded set of threads that serve lanes in the order they asked."""
+
+    def __init__(self, kind: Kind, size: int, pools: Pools) -> None:
+        self.kind = kind
+        self.size = size
+        self._pools = pools
+        self._lock = pools.lock
+        self._ready: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._waiting = 0
+        self._idle = 0
+        self._started = 0
+        self._reported = 0.0
+        # What each thread is doing: the lane it serves, None while it is idle.
+        self._threads: dict[threading.Thread, Lane | None] = {}
+
+    def schedule(self, lane: Lane) -> None:
+        """Give the lane a thread, now or when one is free. Call with the lock held."""
+        self._ready.put(lane)
+        self._waiting += 1
+        if self._waiting <= self._idle:
+            return
+        if len(self._threads) < self.size:
+            self._start_thread()
+        else:
+            self._watch(lane)
+
+    def _start_thread(self) -> None:
+        self._started += 1
+        name = f"channels-{self.kind}-{self._started}"
+        # A daemon: the server has waited for its applications before the
+        # interpreter ends, and a stuck query must not keep the process alive.
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads[thread] = None
+        self._idle += 1
+        thread.start()
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while (lane := self._next_lane(me)) is not None:
+            lane.serve(self._pools)
+            with self._lock:
+                self._threads[me] = None
+                self._idle += 1
+            del lane
+        end_of_thread()
+
+    def _next_lane(self, me: threading.Thread) -> Lane | None:
+        while True:
+            try:
+                lane = self._ready.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                with self._lock:
+                    if self._waiting >= self._idle:
+                        continue
+                    self._idle -= 1
+                    del self._threads[me]
+                    return None
+            with self._lock:
+                self._waiting -= 1
+                self._idle -= 1
+                self._threads[me] = lane
+            return lane
+
+    def _watch(self, lane: Lane) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        loop.call_later(SLOW_WAIT_SECONDS, self._report_wait, lane, time.monotonic())
+
+    def _report_wait(self, lane: Lane, since: float) -> None:
+        now = time.monotonic()
+        served = lane in self._threads.values() or not lane.waiting
+        if served or now - self._reported < REPORT_EVERY_SECONDS:
+            return
+        self._reported = now
+        logger.warning(
+            "%s has waited %.1f s for one of the %d threads of the %s pool (%s sets the size). "
+            "They are doing:\n%s",
+            lane.label or "A blocking call",
+            now - since,
+            self.size,
+            self.kind,
+            SIZE_VARIABLES[self.kind],
+            "\n".join(self._stacks()),
+        )
+
+    def _stacks(self) -> Iterator[str]:
+        frames = sys._current_frames()
+        for thread, lane in list(self._threads.items()):
+            frame = frames.get(thread.ident or 0)
+            if frame is not None and lane is not None:
+                stack = "".join(traceback.format_stack(frame)[-4:])
+                yield f"- {lane.label or 'a lane'}:\n{stack}"
+
+    def statistics(self) -> dict[str, int]:
+        return {"threads": len(self._threads), "idle": self._idle, "waiting": self._waiting}
+
+
+class Pools:
+    """Both pools of a process, under one lock: a lane may change from one to the other."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._pools: dict[Kind, Pool] = {}
+
+    def schedule(self, lane: Lane) -> None:
+        self.of(lane.kind).schedule(lane)
+
+    def of(self, kind: Kind) -> Pool:
+        pool = self._pools.get(kind)
+        if pool is None:
+            pool = self._pools[kind] = Pool(kind, pool_size(kind), self)
+        return pool
+
+
+# By process id: a forked child has none of its parent's threads and makes its own.
+_pools: dict[int, Pools] = {}
+
+
+def pools_of_process() -> Pools:
+    pid = os.getpid()
+    pools = _pools.get(pid)
+    if pools is None:
+        pools = _pools.setdefault(pid, Pools())
+    return pools
+
+
+class lane:
+    """Enter this scope's lane: `async with lane(): ...`.
+
+    The outermost component makes the lane; inside, entering changes nothing but
+    the pool: a view asks for `lane("views")`, and gets it unless the event
+    already has a thread.
+    """
+
+    __slots__ = ("_context", "_kind", "_label", "_lane", "_outer_kind", "_token")
+
+    def __init__(self, kind: Kind = "sockets", label: str = "") -> None:
+        self._kind: Kind = kind
+        self._label = label
+        self._context: ThreadSensitiveContext | None = None
+        self._token: Token[Lane | CallerLane | None] | None = None
+        self._lane: Lane | CallerLane | None = None
+        self._outer_kind: Kind = kind
+
+    async def __aenter__(self) -> Lane | CallerLane:
+        active = self._lane = _active.get()
+        if active is None:
+            made: Lane | CallerLane
+            if _calling_thread() is None:
+                made = Lane(self._kind, self._label)
+            else:
+                made = CallerLane()
+            self._lane = made
+            self._token = _active.set(made)
+            self._context = ThreadSensitiveContext(executor=made)
+            await self._context.__aenter__()  # type: ignore[no-untyped-call]
+            return made
+        self._outer_kind = active.kind
+        if not active.open:
+            active.kind = self._kind
+        return active
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._lane is not None
+        if self._context is None:
+            if self._lane.kind != self._outer_kind:
+                self._lane.end_event()
+                self._lane.kind = self._outer_kind
+            return
+        self._lane.end_event()
+        assert self._token is not None
+        _active.reset(self._token)
+        await self._context.__aexit__(kind, error, trace)  # type: ignore[no-untyped-call]
+
+
+class CallerLane(Executor):
+    """Runs a scope's blocking calls on the thread of whoever called it.
+
+    That is asgiref's rule where sync code called the application through
+    `async_to_sync`, as a test inside `TestCase` does: it shares its thread,
+    database connection and transaction with the application. Without such a
+    caller the calls go where a test's own `sync_to_async` calls go.
+    """
+
+    def __init__(self) -> None:
+        self.kind: Kind = "sockets"
+        self.label = ""
+        # Nothing is ever held, so there is nothing to give back.
+        self.open = False
+        self._caller = _calling_thread()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        executor: Executor = self._caller or SyncToAsync.single_thread_executor
+        return executor.submit(self._marked, fn, *args, **kwargs)
+
+    def _marked(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        outer, _running_in.lane = getattr(_running_in, "lane", None), self
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            _running_in.lane = outer
+
+    def end_event(self) -> None:
+        """The thread is the caller's."""
+
+
+@contextmanager
+def test_lane() -> Iterator[None]:
+    """Tasks made inside run their blocking calls on the test's own thread."""
+    made = CallerLane()
+    context = ThreadSensitiveContext()
+    caller = _calling_thread()
+    token = _active.set(made)
+    sensitive = SyncToAsync.thread_sensitive_context.set(context)
+    SyncToAsync.context_to_thread_executor[context] = made
+    # asgiref prefers an inherited caller's thread; the lane knows about it.
+    AsyncToSync.executors.current = None
+    try:
+        yield
+    finally:
+        AsyncToSync.executors.current = caller
+        SyncToAsync.thread_sensitive_context.reset(sensitive)
+        _active.reset(token)
+
+
+test_lane.__test__ = False  # type: ignore[attr-defined]

@@ -1,0 +1,141 @@
+"""The example chat in a process of its own, started as `make demo` starts it.
+
+Used by the tests that look at the demo from outside: over HTTP and WebSockets,
+and in a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+CHAT = Path(__file__).resolve().parent.parent / "examples" / "chat"
+# The first start makes the database and hashes two passwords, on a busy machine.
+START_DEADLINE = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Demo:
+    """Starts and stops the demo, always on the same port and data folder."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._data = folder / "data"
+        self._output = folder / "output"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def output(self) -> str:
+        """Everything that the process has written, of its last start."""
+        return self._output.read_text()
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        # The settings of the test run are not those of the example.
+        environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, str(CHAT / "manage.py"), "demo", "--port", str(self.port)],
+                env={**environment, "CHAT_DATA": str(self._data)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return self._process
+
+    def start(self) -> float:
+        """Return once it answers: the seconds that this took."""
+        began = time.monotonic()
+        process = self.launch()
+        while time.monotonic() - began < START_DEADLINE:
+            if process.poll() is not None:
+                raise AssertionError(f"the demo ended with {process.returncode}:\n{self.output}")
+            try:
+                urllib.request.urlopen(f"{self.url}/login/", timeout=5).close()
+            except OSError:
+                # Another process: nothing of ours tells when it listens.
+                time.sleep(0.02)
+            else:
+                return time.monotonic() - began
+        self.kill()
+        raise AssertionError(f"the demo did not answer in {START_DEADLINE} s:\n{self.output}")
+
+    def stop(self) -> int:
+        """Press Ctrl-C, and return the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(20)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(20)
+
+
+class Visitor:
+    """Somebody who logs in over HTTP and chats over a WebSocket."""
+
+    def __init__(self, demo: Demo, name: str) -> None:
+        self.demo = demo
+        self._jar = CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar))
+        page = self.get("/login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+        assert token is not None, page
+        self._token = token[1]
+        lobby = self.post("/login/", username=name, password=name)
+        assert "Rooms" in lobby, lobby
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self.demo.url + path, timeout=10) as response:
+            return str(response.read().decode())
+
+    def post(self, path: str, **fields: str) -> str:
+        body = urllib.parse.urlencode({**fields, "csrfmiddlewaretoken": self._token}).encode()
+        with self._opener.open(self.demo.url + path, body, timeout=10) as response:
+            page: str = response.read().decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+        self._token = token[1] if token else self._token
+        return page
+
+    def enter(self, room: str, query: str = "", origin: str | None = None) -> ClientConnection:
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._jar)
+        return connect(
+            f"ws://127.0.0.1:{self.demo.port}/ws/room/{room}/{query}",
+            additional_headers={"Cookie": cookies},
+            origin=origin or self.demo.url,  # type: ignore[arg-type]
+            open_timeout=10,
+        )
+
+
+def say(socket: ClientConnection, text: str, key: str = "k") -> None:
+    socket.send(json.dumps({"key": key, "text": text}))
+
+
+def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next event of this kind; others before it are passed over."""
+    while True:
+        event: dict[str, Any] = json.loads(socket.recv(timeout=10))
+        if event["type"] == kind:
+            return event
