@@ -119,10 +119,10 @@ class Visitor:
         self._token = token[1] if token else self._token
         return page
 
-    def enter(self, room: str, query: str = "", origin: str | None = None) -> ClientConnection:
+    def enter(self, room: str, since: int = 0, origin: str | None = None) -> ClientConnection:
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._jar)
         return connect(
-            f"ws://127.0.0.1:{self.demo.port}/ws/room/{room}/{query}",
+            f"ws://127.0.0.1:{self.demo.port}/ws/room/{room}/{since}/",
             additional_headers={"Cookie": cookies},
             origin=origin or self.demo.url,  # type: ignore[arg-type]
             open_timeout=10,

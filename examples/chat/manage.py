@@ -1,5 +1,3 @@
-"""Django's command line for this project; start with `manage.py demo`."""
-
 import os
 
 from django.core.management import execute_from_command_line

@@ -107,7 +107,7 @@ def open_access_log(path: str | None) -> Iterator[IO[str] | None]:
         yield None if path is None else sys.stdout
         return
     try:
-        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        stream = open(path, "a", encoding="utf-8")
     except OSError as error:
         raise CommandError(f"Cannot write the access log {path!r}: {error.strerror}.") from error
     with stream:

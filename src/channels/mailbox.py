@@ -28,6 +28,9 @@ from .types import Message, Send
 # Messages that a client may have waiting before the server stops reading: one
 # message of the default size limit (1 MiB) always fits whole.
 DEFAULT_CLIENT_LIMIT: Final = 1 << 20
+# What an event costs beyond its payload, roughly: without it, empty messages
+# would cost a client nothing and the server all its memory.
+EVENT_BYTES: Final = 256
 
 
 class Source(enum.Enum):
@@ -150,6 +153,7 @@ class Mailbox:
         """Queue an event of the client; `size` is its payload in bytes."""
         if self.closed:
             return
+        size += EVENT_BYTES
         self._entries.append((CLIENT, message, size))
         self.client_bytes += size
         if self.client_bytes > self.client_limit and not self._paused and self.inlet is not None:
@@ -216,8 +220,9 @@ class Mailbox:
             entry = entries.popleft()
             source, _content, number = entry
             if source is CLIENT:
-                if number:
-                    self._release(number)
+                self.client_bytes -= number  # type: ignore[assignment]
+                if self._paused:
+                    self._resume_if_low()
                 return entry
             if source is DISCONNECT:
                 return entry
@@ -242,10 +247,9 @@ class Mailbox:
             self._room = self.loop.create_future()
             await self._room
 
-    def _release(self, size: float) -> None:
-        self.client_bytes -= int(size)
+    def _resume_if_low(self) -> None:
         # Half of the limit: a pause is worth a few messages, not a flutter.
-        if self._paused and self.client_bytes <= self.client_limit // 2:
+        if self.client_bytes <= self.client_limit // 2:
             self._paused = False
             if self.inlet is not None and not self.closed:
                 self.inlet.resume_input()
@@ -287,11 +291,12 @@ class Mailbox:
             if self.closed and self._last is not None:
                 return self._last
             await self.wait()
-        source, message, size = self._entries.popleft()
+        source, message, number = self._entries.popleft()
         assert source in (CLIENT, DISCONNECT), "layers only fill mailboxes that were claimed"
-        if size:
-            self._release(size)
-        if message is self._last:
+        self.client_bytes -= number  # type: ignore[assignment]
+        if self._paused:
+            self._resume_if_low()
+        if source is DISCONNECT:
             self.closed = True
         return message  # type: ignore[no-any-return]
 

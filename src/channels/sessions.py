@@ -17,6 +17,7 @@ from collections.abc import Awaitable
 from importlib import import_module
 from typing import Any, Final
 
+from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import SuspiciousOperation
@@ -123,9 +124,11 @@ class InstanceSessionWrapper:
             key = self.scope["cookies"].get(self.cookie_name)
             self.scope["session"]._wrapped = self.session_store(key)
 
+    @markcoroutinefunction
     def send(self, message: Message) -> Awaitable[None]:
         """Send an event on; with the response's head goes what became of the session."""
-        # No coroutine of our own around the many messages that are no head.
+        # No coroutine of our own around the many messages that are no head; marked, since
+        # async_to_sync asks for one.
         if self.activated and (self._refused or message["type"] in self.save_message_types):
             return self._send_head(message)
         return self.real_send(message)

@@ -3,12 +3,12 @@
 Each channel has one application instance, which gets its messages one at a time
 as events of the scope `{"type": "channel", "channel": name}`. The worker stands
 where a server stands for sockets: it fills the application's mailbox. It takes
-a message from the layer only when the one before has been taken by the
-application, so what waits stays in the layer, under its capacity and expiry.
+a message from the layer only when the application waits for one, so what waits
+stays in the layer, under its capacity and expiry, for any worker to take.
 
-Whatever fails is logged and started again: an application with a new instance
-and the message that was next, a layer after a growing pause. SIGTERM and SIGINT
-let the running handlers finish.
+Whatever fails is logged and goes on: the next message gets a new instance of an
+application that failed, a layer is asked again after a growing pause. SIGTERM
+and SIGINT let the running handlers finish; a second one does not.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ import logging
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from types import FrameType
+from typing import Any, Final
 
 from .consumer import as_application
-from .exceptions import StopConsumer
-from .layers.names import shortened
-from .mailbox import DirectReceive, Mailbox
+from .mailbox import DirectReceive, Inlet, Mailbox
 from .types import ASGIApplication, Message
 
 logger = logging.getLogger("django.channels.worker")
@@ -39,10 +37,10 @@ STOP_SECONDS: Final = 10.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-async def _send(message: Message) -> NoReturn:
+async def _send(message: Message) -> None:
     raise NotImplementedError(
         "A worker has no client to send to. To reach sockets, send to their group: "
-        f"`channel_layer.group_send(...)`. What was sent: {shortened(message)}"
+        f"`channel_layer.group_send(...)`. What was sent: {message!r:.60}"
     )
 
 
@@ -61,33 +59,34 @@ class Worker:
         self.application: ASGIApplication = as_application(application)
         self.channels = channels
         self.channel_layer = channel_layer
+        # Upstream's bound on instances; there is one per channel here.
         self.max_applications = max_applications
-        self._stopping: asyncio.Event | None = None
+        self._stopping = asyncio.Event()
 
     def run(self) -> None:
         """Work until SIGINT or SIGTERM. Blocks."""
         asyncio.run(self._run_until_signal())
 
     async def _run_until_signal(self) -> None:
-        with _signals_call(self.stop):
+        with _signals_call(self._stop_on_signal):
             await self.handle()
+
+    def _stop_on_signal(self) -> None:
+        logger.info("Stopping; running handlers have %.0f s to finish", STOP_SECONDS)
+        self.stop()
 
     async def handle(self) -> None:
         """Work until `stop()` is called."""
-        self._stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for channel in dict.fromkeys(self.channels):
                 group.create_task(self.listener(channel))
 
     def stop(self) -> None:
         """Let running handlers finish, then end `handle()`. To be called on its loop."""
-        if self._stopping is not None:
-            self._stopping.set()
+        self._stopping.set()
 
     async def listener(self, channel: str) -> None:
-        """Work off one channel."""
-        if self._stopping is None:
-            self._stopping = asyncio.Event()
+        """Work off one channel until `stop()` is called."""
         seat = _Seat(self.application, channel)
         feeding = asyncio.create_task(self._feed(seat, channel))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -100,45 +99,159 @@ class Worker:
             feeding.result()
 
     async def _feed(self, seat: _Seat, channel: str) -> None:
+        while True:
+            message = await self._next_message(channel)
+            if message.get("type"):
+                await seat.hand_over(message)
+            else:
+                logger.error(
+                    "Worker received message with no type. It is dropped; on channel %r: %.60r",
+                    channel,
+                    message,
+                )
+
+    async def _next_message(self, channel: str) -> Message:
         delay = FIRST_RETRY_SECONDS
         while True:
             try:
-                message = await self.channel_layer.receive(channel)
+                return await self.channel_layer.receive(channel)  # type: ignore[no-any-return]
             except Exception:
                 logger.exception("Reading channel %r failed; again in %.1f s", channel, delay)
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-                delay = min(delay * 2, LONGEST_RETRY_SECONDS)
-                continue
-            delay = FIRST_RETRY_SECONDS
-            if not message.get("type", None):
-                logger.error("Worker received message with no type. It came on %r.", channel)
-                continue
-            await seat.hand_over(message)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, LONGEST_RETRY_SECONDS)
 
 
 class _Inbox(Mailbox):
-    """A mailbox that knows whether its reader waits: then no handler is running."""
+    """A mailbox that says when its reader waits: then no handler is running."""
 
-    __slots__ = ("idle",)
+    __slots__ = ("settled",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self.idle = asyncio.Event()
+    def __init__(self, inlet: Inlet, settled: asyncio.Event) -> None:
+        # No room at all: one message pauses the seat until it is taken.
+        super().__init__(asyncio.get_running_loop(), inlet, client_limit=0)
+        self.settled = settled
 
     async def wait(self) -> None:
-        self.idle.set()
+        self.settled.set()
         try:
             await super().wait()
         finally:
-            self.idle.clear()
+            self.settled.clear()
 
 
 class _Seat:
-    """Where the application instances of one channel sit, one after another."""
+    """The application instances of one channel, one after another."""
 
     def __init__(self, application: ASGIApplication, channel: str) -> None:
         self._application = application
         self._channel = channel
-        self._inbox: _Inbox | None = None
         self._task: asyncio.Task[None] | None = None
-        self._handling: Message | None = None
+        self._inbox: _Inbox | None = None
+        self._type = ""
+        self._taken = False
+        # Set while the instance waits for a message, and when it has ended.
+        self._settled = asyncio.Event()
+
+    async def hand_over(self, message: Message) -> None:
+        """Return when the application waits for the next message, or has failed with this one."""
+        self._type = message["type"]
+        fresh = False
+        while not fresh:
+            inbox, fresh = self._instance()
+            self._settled.clear()
+            self._taken = False
+            inbox.put_client(message, 1)
+            while not self._settled.is_set():
+                await self._settled.wait()
+            # An instance that ended just before leaves the message to the next one.
+            if self._taken:
+                return
+        logger.error(
+            "The application of channel %r ended without reading a message of type %r",
+            self._channel,
+            self._type,
+        )
+
+    # -- Inlet -------------------------------------------------------------
+
+    def pause_input(self) -> None:
+        """Nothing more comes before the message is taken."""
+
+    def resume_input(self) -> None:
+        self._taken = True
+
+    # -- instances ---------------------------------------------------------
+
+    def _instance(self) -> tuple[_Inbox, bool]:
+        """The mailbox of the running instance, or of a new one; whether it is new."""
+        if self._inbox is not None and self._task is not None and not self._task.done():
+            return self._inbox, False
+        self._inbox = inbox = _Inbox(self, self._settled)
+        self._task = asyncio.create_task(self._run(inbox))
+        self._task.add_done_callback(self._ended)
+        return inbox, True
+
+    async def _run(self, inbox: _Inbox) -> None:
+        scope = {"type": "channel", "channel": self._channel}
+        await self._application(scope, DirectReceive(inbox, _send), _send)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._settled.set()
+        error = None if task.cancelled() else task.exception()
+        # Consumers log what their handlers raise, with more to say about it.
+        if error is not None and not hasattr(error, "__channels_logged__"):
+            logger.error(
+                "The application of channel %r failed with a message of type %r",
+                self._channel,
+                self._type,
+                exc_info=error,
+            )
+
+    async def aclose(self) -> None:
+        """Let the running handler finish, then end the instance."""
+        if self._task is None or self._task.done():
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._settled.wait()
+        except TimeoutError:
+            logger.error(
+                "A message of type %r on channel %r was not handled in %.0f s; it is cancelled",
+                self._type,
+                self._channel,
+                STOP_SECONDS,
+            )
+        await _cancel(self._task)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=STOP_SECONDS)
+
+
+@contextmanager
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `stop` on the running loop.
+
+    Once: the next signal has its old effect. Only the main thread may ask for
+    signals; in others this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def caught(number: int, frame: FrameType | None) -> None:
+        restore()
+        loop.call_soon_threadsafe(stop)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, caught) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        restore()

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from calls import CONNECT, DISCONNECT, Recorder, acall, call, websocket_scope
 from django.conf import settings
 from django.contrib import auth
@@ -23,7 +24,7 @@ from channels.auth import (
     login,
     logout,
 )
-from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 
 SessionStore: Any = import_module(settings.SESSION_ENGINE).SessionStore
 NAME = settings.SESSION_COOKIE_NAME
@@ -174,13 +175,21 @@ class Signals:
         self.received.append((request, user))
 
 
-def test_login_in_connect_sends_the_cookie_with_accept(ada: User) -> None:
-    class Consumer(AsyncWebsocketConsumer):
-        async def connect(self) -> None:
-            await login(self.scope, ada)
-            await self.accept()
+class LoggingIn(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        await login(self.scope, await User.objects.aget())
+        await self.accept()
 
-    sent = call(AuthMiddlewareStack(Consumer), scope_of(None), [CONNECT, DISCONNECT])
+
+class LoggingInSynchronously(WebsocketConsumer):
+    def connect(self) -> None:
+        async_to_sync(login)(self.scope, User.objects.get())
+        self.accept()
+
+
+@pytest.mark.parametrize("consumer", [LoggingIn, LoggingInSynchronously])
+def test_login_in_connect_sends_the_cookie_with_accept(ada: User, consumer: Any) -> None:
+    sent = call(AuthMiddlewareStack(consumer), scope_of(None), [CONNECT, DISCONNECT])
     (name, value), *_ = sent[0]["headers"]
     assert name == b"Set-Cookie"
     key = value.decode().split(";")[0].split("=")[1]

@@ -74,14 +74,25 @@ def test_client_input_over_its_budget_pauses_the_client_and_half_of_it_resumes()
 
     async def test(mailbox: Mailbox) -> None:
         for _ in range(3):
-            mailbox.put_client({"type": "a"}, 40)
+            mailbox.put_client({"type": "a"}, 400)
         assert inlet.calls == ["pause"]
         mailbox.take_nowait(float)
         assert inlet.calls == ["pause"]
         mailbox.take_nowait(float)
         assert inlet.calls == ["pause", "resume"]
 
-    in_loop(test, inlet=inlet, client_limit=100)
+    in_loop(test, inlet=inlet, client_limit=1500)
+
+
+def test_empty_messages_count_too() -> None:
+    inlet = RecordingInlet()
+
+    async def test(mailbox: Mailbox) -> None:
+        while not inlet.calls:
+            mailbox.put_client({"type": "websocket.receive", "text": ""}, 0)
+        assert len(mailbox) < 100
+
+    in_loop(test, inlet=inlet, client_limit=10_000)
 
 
 def test_layer_messages_over_their_capacity_are_refused_and_leave_the_client_alone() -> None:

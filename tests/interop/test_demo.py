@@ -71,7 +71,7 @@ def test_a_page_that_comes_back_gets_what_it_missed(demo: Demo, room: str) -> No
             hear(socket, "reply")
     with ada.enter(room) as socket:
         first, *missed = hear(socket, "messages")["messages"]
-    with ada.enter(room, f"?since={first['id']}") as socket:
+    with ada.enter(room, since=first["id"]) as socket:
         assert hear(socket, "messages") == {"type": "messages", "messages": missed, "gap": False}
 
 
@@ -121,7 +121,7 @@ def test_a_text_of_the_wrong_length_is_answered_to_its_sender(
 
 @pytest.mark.slow
 def test_a_socket_without_a_login_is_refused(demo: Demo) -> None:
-    address = f"ws://127.0.0.1:{demo.port}/ws/room/lounge/"
+    address = f"ws://127.0.0.1:{demo.port}/ws/room/lounge/0/"
     with pytest.raises(InvalidStatus) as refusal, connect(address, origin=demo.url):  # type: ignore[arg-type]
         pass
     assert refusal.value.response.status_code == 403

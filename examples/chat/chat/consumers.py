@@ -3,8 +3,6 @@
 Its methods run one at a time, whether the page or the room's group sent: no locks needed.
 """
 
-from django.http import QueryDict
-
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
@@ -18,9 +16,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
     async def connect(self):
         self.user = self.scope["user"]
+        address = self.scope["url_route"]["kwargs"]
         if self.user.is_authenticated:
-            slug = self.scope["url_route"]["kwargs"]["slug"]
-            self.room = await Room.objects.filter(slug=slug).afirst()
+            self.room = await Room.objects.filter(slug=address["slug"]).afirst()
         if self.room is None:
             return await self.close()  # before accept(), this answers 403
         self.group = f"room.{self.room.slug}"
@@ -28,7 +26,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         # First join, then read: what is said in between waits for us, and the
         # page skips what it gets twice. The other way round it would be missed.
         await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.send_json(await self.history())
+        await self.send_json(await self.history(address["since"]))
         await self.tell_room(type="line", text=f"{self.name} joined")
 
     async def disconnect(self, code):
@@ -37,7 +35,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.tell_room(type="line", text=f"{self.name} left")
 
     async def receive_json(self, content):
-        key, text = str(content.get("key"))[:40], str(content.get("text", "")).strip()
+        key, text = str(content["key"])[:40], str(content["text"]).strip()
         if text.split(maxsplit=1)[:1] == ["/name"]:
             error = await self.rename(text.removeprefix("/name").strip())
         else:
@@ -71,13 +69,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
     # Blocking code, such as most uses of the ORM, belongs in a thread.
     @database_sync_to_async
-    def history(self):
-        messages = self.room.message_set.select_related("author")
-        since = QueryDict(self.scope["query_string"]).get("since", "")
-        if since.isdecimal():  # a page that comes back names the newest message it has
-            messages = messages.filter(id__gt=int(since))
-        found = [message.as_json() for message in reversed(messages[:HISTORY])]
-        return {"type": "messages", "messages": found, "gap": len(found) == HISTORY}
+    def history(self, since):
+        newer = self.room.message_set.filter(id__gt=since).select_related("author").order_by("-id")
+        messages = [message.as_json() for message in reversed(newer[:HISTORY])]
+        return {"type": "messages", "messages": messages, "gap": len(messages) == HISTORY}
 
     @database_sync_to_async
     def save(self, key, text):

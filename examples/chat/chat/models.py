@@ -16,7 +16,6 @@ class Message(models.Model):
     key = models.CharField(max_length=40)
 
     class Meta:
-        ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["room", "author", "key"], name="sent_once")]
 
     def as_json(self):

@@ -15,7 +15,7 @@ views = get_asgi_application()  # loads the apps: only now can a consumer import
 
 from chat.consumers import ChatConsumer  # noqa: E402
 
-routes = URLRouter([path("ws/room/<slug:slug>/", ChatConsumer.as_asgi())])
+routes = URLRouter([path("ws/room/<slug:slug>/<int:since>/", ChatConsumer.as_asgi())])
 # Any site can open a socket to ours, and the browser sends our cookies with it, without
 # a CSRF token. So look where it comes from first, and then whose it is.
 sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(routes))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..mailbox import Mailbox, SharedMessage
 from ..types import Message
-from .names import CHANNEL_NAME, GROUP_NAME, MAX_NAME_LENGTH, name_problem, shortened
+from .names import CHANNEL_NAME, GROUP_NAME, MAX_NAME_LENGTH, name_problem
 
 Capacities = list[tuple[Any, int]]
 
@@ -108,7 +108,7 @@ class BaseChannelLayer:
     def valid_channel_names(self, names: list[str], receive: bool = False) -> bool:
         """Return True if `names` is a list of at least one valid channel name, else raise."""
         if not isinstance(names, list) or not names:
-            raise TypeError(f"names must be a non-empty list, not {shortened(names)}")
+            raise TypeError(f"names must be a non-empty list, not {names!r:.60}")
         return all([self.require_valid_channel_name(name, receive=receive) for name in names])
 
     def valid_channel_name(self, channel_name: Any, receive: bool = False) -> bool:

@@ -3,9 +3,8 @@
 The pure core of every layer. It keeps no clock (`now` is passed in) and calls
 no loop; what it answers, `delivery` carries out. Every change is made under
 one lock, because layers are used from several threads and loops at once. No
-message costs more than its members: memberships are kept in order of joining,
-so that only the oldest needs a look, and whatever must be searched as a whole
-is searched at most once an expiry.
+message costs more than its members; whatever must be searched as a whole is
+searched at most once an expiry.
 """
 
 from __future__ import annotations
@@ -13,16 +12,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from itertools import takewhile
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ..mailbox import Mailbox
+from .groups import Groups
 from .queue import ChannelQueue, Waiter
 
 AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
-
-# Seconds between two looks at all groups for members that died unseen.
-GROUP_SWEEP: Final = 3600.0
 
 
 class Hub:
@@ -40,13 +36,12 @@ class Hub:
     ) -> None:
         self.attached: dict[str, tuple[Mailbox, int]] = {}
         self.queues: dict[str, ChannelQueue] = {}
-        self.groups: dict[str, dict[str, float]] = {}
+        self._groups = Groups(group_expiry, alive=self.attached)
+        self.groups = self._groups.members
         self.expired = 0
         self._capacity_of = capacity_of
         self._expiry = expiry
-        self._group_expiry = math.inf if group_expiry is None else group_expiry
-        self._joined: dict[str, set[str]] = {}
-        self._sweep_queues_at = self._sweep_groups_at = -math.inf
+        self._sweep_at = -math.inf
         # Re-entrant: detach() may be called by a finalizer, at any allocation.
         self._lock = threading.RLock()
 
@@ -69,8 +64,7 @@ class Hub:
     def detach(self, channel: str) -> None:
         """Forget `channel` and take it out of its groups; unknown ones are no error."""
         with self._lock:
-            for group in tuple(self._joined.get(channel, ())):
-                self._leave(group, channel)
+            self._groups.leave_all(channel)
             place = self.attached.pop(channel, None)
             if place is not None:
                 self.expired += place[0].expired
@@ -145,9 +139,9 @@ class Hub:
 
     def _sweep_queues(self, now: float) -> None:
         """Drop queues that are empty and unread; dropping each at once would make many anew."""
-        if now < self._sweep_queues_at:
+        if now < self._sweep_at:
             return
-        self._sweep_queues_at = now + self._expiry
+        self._sweep_at = now + self._expiry
         for channel, queue in tuple(self.queues.items()):
             queue.expire(now)
             if queue.idle:
@@ -159,69 +153,28 @@ class Hub:
     def join(self, group: str, channel: str, now: float) -> None:
         """Make `channel` a member, or renew its membership."""
         with self._lock:
-            self._sweep_groups(now)
-            members = self.groups.setdefault(group, {})
-            # Out and in again, so that members stay in the order of their times.
-            members.pop(channel, None)
-            members[channel] = now
-            self._joined.setdefault(channel, set()).add(group)
+            self._groups.join(group, channel, now)
 
     def leave(self, group: str, channel: str) -> None:
         """End a membership; one that does not exist is no error."""
         with self._lock:
-            self._leave(group, channel)
+            self._groups.leave(group, channel)
 
     def members(self, group: str, now: float) -> list[str]:
         """Return the members of `group`: a list of its own, safe from changes."""
         with self._lock:
-            members = self.groups.get(group)
-            if not members:
-                return []
-            self._expire_members(group, members, now)
-            return list(members)
+            return self._groups.current(group, now)
 
     def is_member(self, group: str, channel: str) -> bool:
         members = self.groups.get(group)
         return members is not None and channel in members
-
-    def _leave(self, group: str, channel: str) -> None:
-        members = self.groups.get(group)
-        if members is not None:
-            members.pop(channel, None)
-            if not members:
-                del self.groups[group]
-        joined = self._joined.get(channel)
-        if joined is not None:
-            joined.discard(group)
-            if not joined:
-                del self._joined[channel]
-
-    def _expire_members(self, group: str, members: dict[str, float], now: float) -> None:
-        """End memberships that are too old; an attached channel is alive, its own is renewed."""
-        horizon = now - self._group_expiry
-        if next(iter(members.values())) > horizon:
-            return
-        for channel, _ in list(takewhile(lambda member: member[1] <= horizon, members.items())):
-            if channel in self.attached:
-                del members[channel]
-                members[channel] = now
-            else:
-                self._leave(group, channel)
-
-    def _sweep_groups(self, now: float) -> None:
-        if now < self._sweep_groups_at:
-            return
-        self._sweep_groups_at = now + min(self._group_expiry, GROUP_SWEEP)
-        for group, members in tuple(self.groups.items()):
-            self._expire_members(group, members, now)
 
     # -- the whole ---------------------------------------------------------
 
     def flush(self) -> None:
         """Forget every waiting message and every group; attached mailboxes stay attached."""
         with self._lock:
-            self.groups.clear()
-            self._joined.clear()
+            self._groups.clear()
             queues = list(self.queues.values())
             self.queues.clear()
             for queue in queues:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from .copies import copier
 from .delivery import Delivery
 from .hub import Hub
 from .losses import Loss, Losses, Reason
-from .names import random_letters, shortened
+from .names import random_letters
 from .waiter import LoopWaiter, running_loop
 
 logger = logging.getLogger("channels.layers")
@@ -49,6 +49,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
             expiry=expiry, capacity=capacity, channel_capacity=channel_capacity, **kwargs
         )
         self.group_expiry = group_expiry
+        self.clock: Callable[[], float] = time.monotonic
         self.hub = Hub(self.get_capacity, expiry, group_expiry)
         self._losses = Losses()
 
@@ -59,7 +60,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     @property
     def groups(self) -> dict[str, dict[str, float]]:
-        """Group -> {channel: time.monotonic() of joining}."""
+        """Group -> {channel: time of joining, by the monotonic clock}."""
         return self.hub.groups
 
     # -- channels ----------------------------------------------------------
@@ -77,7 +78,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     def _enqueue(self, channel: str, message: dict[str, Any]) -> bool:
         """Queue a message; False where a consumer has just begun to read the channel."""
-        now = time.monotonic()
+        now = self.clock()
         queued = self.hub.enqueue(channel, copier(message)(), now + self.expiry, now)
         if queued is False:
             raise ChannelFull(channel)
@@ -98,7 +99,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """
         self._require_channel(channel)
         while True:
-            taken = self.hub.take(channel, time.monotonic(), LoopWaiter)
+            taken = self.hub.take(channel, self.clock(), LoopWaiter)
             if not isinstance(taken, LoopWaiter):
                 return taken
             try:
@@ -124,7 +125,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """Make `channel` a member of `group`, or renew its membership."""
         self._require_group(group)
         self._require_channel(channel)
-        self.hub.join(group, channel, time.monotonic())
+        self.hub.join(group, channel, self.clock())
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Take `channel` out of `group`; it need not be a member."""
@@ -139,7 +140,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """
         _require_message(message)
         self._require_group(group)
-        members = self.hub.members(group, time.monotonic())
+        members = self.hub.members(group, self.clock())
         if not members:
             return
         delivery = self._delivery(message, group)
@@ -167,12 +168,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
     # -- inside ------------------------------------------------------------
 
     def _delivery(self, message: dict[str, Any], group: str | None) -> Delivery:
-        now = time.monotonic()
+        now = self.clock()
         on_lost = partial(self._lost, group)
         return Delivery(self.hub, message, now, now + self.expiry, running_loop(), on_lost)
 
     def _lost(self, group: str | None, lost: list[Loss]) -> None:
-        count = self._losses.note(lost, time.monotonic())
+        count = self._losses.note(lost, self.clock())
         if count:
             channel, reason = lost[-1]
             logger.warning(
@@ -197,6 +198,6 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
 def _require_message(message: Any) -> None:
     if not isinstance(message, dict):
-        raise TypeError(f"message is not a dict: {shortened(message)}")
+        raise TypeError(f"message is not a dict: {message!r:.60}")
     if "__asgi_channel__" in message:
         raise TypeError("message has the key '__asgi_channel__', which layers keep for themselves")

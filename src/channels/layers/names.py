@@ -26,20 +26,14 @@ def random_letters(count: int = 12) -> str:
     return os.urandom(count).translate(_LETTERS).decode("ascii")
 
 
-def shortened(value: object, limit: int = 60) -> str:
-    """Return the repr of `value`, cut to fit into a sentence."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
 def name_problem(name: object, limit: int, *, specific: bool) -> str:
     """Say which rule `name` breaks; `specific`: one "!" is allowed, as in channel names."""
     if not isinstance(name, str):
-        return f"This one is a {type(name).__name__}: {shortened(name)}."
+        return f"This one is a {type(name).__name__}: {name!r:.60}."
     if not name:
         return "This one is empty."
     if len(name) >= limit:
-        return f"This one has {len(name)} characters: {shortened(name)}."
+        return f"This one has {len(name)} characters: {name!r:.60}."
     return _character_problem(name, specific)
 
 
@@ -49,5 +43,5 @@ def _character_problem(name: str, specific: bool) -> str:
         if character == "!" and specific and position and not marks:
             marks = 1
         elif character not in _ALLOWED:
-            return f"This one has {character!r} at position {position}: {shortened(name)}."
-    return f"This one is {shortened(name)}."
+            return f"This one has {character!r} at position {position}: {name!r:.60}."
+    return f"This one is {name!r:.60}."

@@ -38,9 +38,9 @@ class ServerConfig:
     keep_alive_timeout: float | None = 75.0
     # From the request's head to the whole response; off, since responses may stream for ever.
     http_timeout: float | None = None
-    max_request_line: int = 8192
+    max_request_line: int = 16384
     max_headers_size: int = 65536
-    max_header_count: int = 256
+    max_header_count: int = 100
     # None: the application decides (Django has DATA_UPLOAD_MAX_MEMORY_SIZE).
     max_body_size: int | None = None
 
@@ -71,9 +71,7 @@ class ServerConfig:
         if not 0 <= self.port <= 65535:
             raise ConfigurationError(f"port is a number from 0 to 65535, not {self.port!r}.")
         if self.lifespan not in ("auto", "on", "off"):
-            raise ConfigurationError(
-                f"lifespan is 'auto', 'on' or 'off', not {self.lifespan!r}."
-            )
+            raise ConfigurationError(f"lifespan is 'auto', 'on' or 'off', not {self.lifespan!r}.")
         if not 0 <= self.low_water <= self.high_water:
             raise ConfigurationError(
                 f"low_water ({self.low_water}) is between 0 and high_water ({self.high_water})."

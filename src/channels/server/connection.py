@@ -12,6 +12,7 @@ for its turn.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
@@ -67,6 +68,9 @@ class HTTPConnection(asyncio.Protocol):
         "write",
     )
 
+    # The transport's own, once there is one: a call less on each response.
+    write: Callable[[bytes], None]
+
     def __init__(self, host: ApplicationHost, limits: H1Limits) -> None:
         self._host = host
         self._h1 = H1Connection(limits)
@@ -81,6 +85,7 @@ class HTTPConnection(asyncio.Protocol):
         self._part: bytes | None = None
         self._received = self._discarded = 0
         self.flow = Flow(host.loop)
+        self.write = _write_nowhere
 
     # -- the transport's side ------------------------------------------------
 
@@ -153,8 +158,7 @@ class HTTPConnection(asyncio.Protocol):
             elif kind is Body:
                 self._body(cast(Body, event).data)
             else:
-                error = cast(ProtocolError, event)
-                self._refuse(error.status, error.reason, error.headers)
+                self._refuse_rest(cast(ProtocolError, event))
         self._flush_part()
 
     def _request(self, request: Request) -> None:
@@ -163,7 +167,7 @@ class HTTPConnection(asyncio.Protocol):
             return
         limit = self._host.config.max_body_size
         if limit is not None and _content_length(request) > limit:
-            self._refuse(413, f"the body is limited to {limit} bytes")
+            self.refuse(413, f"The body is limited to {limit} bytes.")
             return
         host = self._host
         scope = http_scope(request, self._peers, host.config.root_path, host.state)
@@ -181,7 +185,7 @@ class HTTPConnection(asyncio.Protocol):
         limit = self._host.config.max_body_size
         if limit is not None and self._received > limit:
             self._part = None
-            self._refuse(413, f"the body is limited to {limit} bytes")
+            self._refuse_rest(ProtocolError(413, f"The body is limited to {limit} bytes."))
             return
         self._flush_part()
         # Held for one event: if the end follows, a small body is one message.
@@ -213,8 +217,10 @@ class HTTPConnection(asyncio.Protocol):
     def encode(self, event: Response | ResponseBody) -> bytes:
         return self._h1.send(event)
 
-    def write(self, data: bytes) -> None:  # replaced by the transport's own
-        raise AssertionError("not connected yet")
+    def write_parts(self, *parts: bytes) -> None:
+        """Write several pieces in one go, without joining them first."""
+        if self._transport is not None:
+            self._transport.writelines(parts)
 
     def write_continue(self) -> None:
         self.write(self._h1.send(Informational(100, [])))
@@ -276,7 +282,7 @@ class HTTPConnection(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         agreed = handshake.check(request)
         if isinstance(agreed, ProtocolError):
-            self._refuse(agreed.status, agreed.reason, agreed.headers)
+            self.refuse(agreed.status, agreed.reason, agreed.headers)
             return
         host, transport = self._host, self._transport
         assert transport is not None
@@ -325,25 +331,32 @@ class HTTPConnection(asyncio.Protocol):
                 self._held = 0
                 self._transport.resume_reading()
 
-    def _refuse(self, status: int, reason: str, headers: tuple[Header, ...] = ()) -> None:
-        """Answer what cannot be understood or is too much, and end the connection."""
+    def refuse(self, status: int, reason: str, headers: tuple[Header, ...] = ()) -> None:
+        """Answer with a short text and end the connection."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            state = exchange.state
             exchange.client_gone()
-            if state is State.STREAMING:
-                self.abort()
-                return
-        if exchange is None or state is not State.COMPLETE:
-            self.write(plain_response(status, reason, headers))
+        self.write(plain_response(status, reason, headers))
         self._linger()
+
+    def _refuse_rest(self, error: ProtocolError) -> None:
+        """The client erred; what has been answered already stays as it is."""
+        exchange = self._exchange
+        if exchange is not None and exchange.state is State.STREAMING:
+            self.abort()
+        elif exchange is not None and exchange.state is State.COMPLETE:
+            self._linger()
+        else:
+            self.refuse(error.status, error.reason, error.headers)
 
     def _expire(self) -> None:
         exchange = self._exchange
-        if self._closing or exchange is None or exchange.state is not State.AWAITED:
+        if self._closing or exchange is None or exchange.state is State.COMPLETE:
             self._time_out(exchange)
+        elif exchange.state is State.STREAMING:
+            self.abort()
         else:
-            exchange.fail(503, b"The application did not answer in time.")
+            exchange.fail(503, "the application did not answer in time")
 
     def _time_out(self, exchange: Exchange | None) -> None:
         if self._closing or exchange is not None:
@@ -351,7 +364,7 @@ class HTTPConnection(asyncio.Protocol):
         elif self._idle:
             self._hang_up()
         else:
-            self._refuse(408, "the request head took too long")
+            self.refuse(408, "The request head took too long.")
 
     def _too_slow(self) -> None:
         self._host.slow_clients += 1

@@ -47,8 +47,9 @@ class Server:
         config: ServerConfig | None = None,
         on_action: Action | None = None,
     ) -> None:
-        if isinstance(application, type) and callable(getattr(application, "as_asgi", None)):
-            application = application.as_asgi()
+        as_asgi = getattr(application, "as_asgi", None)
+        if isinstance(application, type) and callable(as_asgi):
+            application = as_asgi()
         self.config = config or ServerConfig()
         self._application = application
         self._on_action = on_action

@@ -20,7 +20,6 @@ from ..consumer import as_application
 from ..threads import test_lane
 from ..types import ASGIApplication, Message, Scope
 
-
 # What a cancelled application may still take to clean up.
 END_SECONDS: Final = 10.0
 

@@ -49,7 +49,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["-id"],
                 "constraints": [
                     models.UniqueConstraint(fields=("room", "author", "key"), name="sent_once")
                 ],

@@ -1,4 +1,4 @@
-"""The headers an application gives: checked for type, lower-cased, what is the server's taken out."""
+"""What an application puts into a response, checked before the wire core sees it."""
 
 from __future__ import annotations
 

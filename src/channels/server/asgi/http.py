@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ...mailbox import DirectReceive, Inlet, Mailbox
 from ...types import Header, Message, Receive, Scope
@@ -43,11 +44,14 @@ class Responder(Inlet, Protocol):
     """The connection, as its exchange sees it."""
 
     flow: Flow
+    write: Callable[[bytes], None]
 
     def encode(self, event: Response | ResponseBody) -> bytes: ...
-    def write(self, data: bytes) -> None: ...
+
+    def write_parts(self, *parts: bytes) -> None: ...
     def write_continue(self) -> None: ...
     def response_done(self) -> None: ...
+    def refuse(self, status: int, reason: str) -> None: ...
     def abort(self) -> None: ...
 
 
@@ -205,17 +209,22 @@ class Exchange:
     def _write_first(
         self, responder: Responder, headers: list[Header], data: bytes, more: bool
     ) -> None:
-        # RFC 9110 8.6: no Content-Length with 204; with 304 it would be that of a 200.
-        if not more and not self._sized and self.status not in (204, 304):
+        if not more and not self._sized and self._may_count(data):
             headers.append((b"content-length", b"%d" % len(data)))
         head = responder.encode(Response(self.status, headers))
-        self.state = State.STREAMING
         body = responder.encode(ResponseBody(data, more)) if data or not more else b""
+        self.state = State.STREAMING
         if len(body) > JOIN_LIMIT:
-            responder.write(head)
-            responder.write(body)
+            responder.write_parts(head, body)
         else:
             responder.write(head + body)
+
+    def _may_count(self, data: bytes) -> bool:
+        # RFC 9110 8.6: none with 204; with 304 and HEAD it is that of the GET, and an
+        # application that leaves the body out does not tell.
+        if self.status in (204, 304):
+            return False
+        return bool(data) or self.scope["method"] != "HEAD"
 
     def _complete(self, responder: Responder) -> None:
         self.state = State.COMPLETE
@@ -257,19 +266,22 @@ class Exchange:
 
     def _close_response(self, responder: Responder) -> None:
         if self.state in (State.AWAITED, State.HELD):
-            self.fail(500, b"Internal Server Error")
+            self.fail(500, "the application failed")
         elif self.state is State.STREAMING:
             # The client must not take half a response for a whole one.
             responder.abort()
 
-    def fail(self, status: int, text: bytes) -> None:
+    def fail(self, status: int, reason: str) -> None:
         """Answer `status` in place of the application, which has not answered."""
         responder = self._responder
         if responder is None or self.state not in (State.AWAITED, State.HELD):
             return
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        self._hold_head({"status": status, "headers": headers})
-        self._send_body({"body": text})
+        # Past the wire core: the application may have left it in any state.
+        self.status, self.state = status, State.COMPLETE
+        self._headers = None
+        if self._host.watched:
+            self._report()
+        responder.refuse(status, reason)
 
     def _overdue(self) -> None:
         if self._running is not None:

@@ -8,10 +8,9 @@ const input = find("input");
 let socket, newest = 0, failures = 0;
 
 function connect() {
-  const url = new URL(`/ws/room/${room}/`, location);
-  url.protocol = location.protocol.replace("http", "ws");
   // Ask for what we missed, and a few before: messages of the same moment come in any order.
-  if (newest) url.searchParams.set("since", Math.max(0, newest - 10));
+  const url = new URL(`/ws/room/${room}/${Math.max(0, newest - 10)}/`, location);
+  url.protocol = location.protocol.replace("http", "ws");
   socket = new WebSocket(url);
   socket.onmessage = ({ data }) => show(JSON.parse(data));
   socket.onopen = () => {

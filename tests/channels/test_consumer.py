@@ -1,0 +1,486 @@
+"""Consumers: handlers by name, one mailbox, and an end that is always the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from channels.consumer import AsyncConsumer, SyncConsumer, as_application, get_handler_name
+from channels.exceptions import StopConsumer, UnknownMessageType
+from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.testing import ApplicationCommunicator
+from channels.types import Message
+
+SCOPE = {"type": "websocket", "path": "/chat/", "headers": []}
+
+
+@pytest.fixture(autouse=True)
+def layer() -> InMemoryChannelLayer:
+    made = InMemoryChannelLayer()
+    channel_layers.set("default", made)
+    return made
+
+
+def run(test: Callable[[], Any]) -> Any:
+    async def bounded() -> Any:
+        async with asyncio.timeout(20):
+            return await test()
+
+    return asyncio.run(bounded())
+
+
+class Recorder(AsyncConsumer):
+    """Sends back what it hears; the tests read it there."""
+
+    async def websocket_connect(self, message: Message) -> None:
+        await self.send({"type": "websocket.accept", "channel": self.channel_name})
+
+    async def websocket_receive(self, message: Message) -> None:
+        await self.send({"type": "websocket.send", "text": message["text"]})
+
+    async def room_message(self, message: Message) -> None:
+        await self.send({"type": "websocket.send", "text": f"room: {message['text']}"})
+
+    async def websocket_disconnect(self, message: Message) -> None:
+        await self.send({"type": "told", "code": message["code"]})
+        raise StopConsumer
+
+
+async def opened(consumer: Any) -> tuple[ApplicationCommunicator, str]:
+    client = ApplicationCommunicator(consumer, dict(SCOPE))
+    await client.send_input({"type": "websocket.connect"})
+    accept = await client.receive_output()
+    return client, accept["channel"]
+
+
+def test_a_handler_is_named_after_the_type() -> None:
+    assert get_handler_name({"type": "websocket.receive"}) == "websocket_receive"
+    with pytest.raises(ValueError, match="Incoming message has no 'type' attribute"):
+        get_handler_name({"text": "hello"})
+    for type_ in ("_private", ".private"):
+        with pytest.raises(ValueError, match="Malformed type in message"):
+            get_handler_name({"type": type_})
+
+
+def test_client_events_and_layer_messages_meet_in_one_order(layer: InMemoryChannelLayer) -> None:
+    async def test() -> list[str]:
+        client, channel = await opened(Recorder.as_asgi())
+        for number in range(3):
+            await client.send_input({"type": "websocket.receive", "text": str(number)})
+            assert (await client.receive_output())["text"] == str(number)
+            await layer.send(channel, {"type": "room.message", "text": str(number)})
+            assert (await client.receive_output())["text"] == f"room: {number}"
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        told = await client.receive_output()
+        await client.wait()
+        return told["code"]
+
+    assert run(test) == 1000
+
+
+def test_as_asgi_makes_an_instance_per_scope_and_tells_its_class() -> None:
+    class WithArgument(AsyncConsumer):
+        """A consumer with an argument."""
+
+        def __init__(self, answer: str) -> None:
+            self.answer = answer
+
+        async def websocket_connect(self, message: Message) -> None:
+            await self.send({"type": "answer", "text": self.answer, "self": id(self)})
+
+    app = WithArgument.as_asgi(answer="42")
+    assert app.consumer_class is WithArgument  # type: ignore[attr-defined]
+    assert app.consumer_initkwargs == {"answer": "42"}  # type: ignore[attr-defined]
+    assert app.__name__ == "WithArgument"  # type: ignore[attr-defined]
+    assert app.__doc__ == "A consumer with an argument."
+
+    async def test() -> None:
+        one, two = (ApplicationCommunicator(app, dict(SCOPE)) for _ in range(2))
+        answers = []
+        for client in (one, two):
+            await client.send_input({"type": "websocket.connect"})
+            answers.append(await client.receive_output())
+        assert [answer["text"] for answer in answers] == ["42", "42"]
+        assert answers[0]["self"] != answers[1]["self"]
+        for client in (one, two):
+            await client.send_input({"type": "websocket.disconnect", "code": 1000})
+            await client.wait()
+
+    run(test)
+
+
+def test_an_instance_used_as_application_keeps_its_connections_apart() -> None:
+    class Named(AsyncConsumer):
+        async def websocket_receive(self, message: Message) -> None:
+            if not hasattr(self, "name"):
+                self.name = message["text"]
+            await self.send({"type": "name", "text": self.name})
+
+    async def test() -> list[str]:
+        app = Named()
+        clients = [ApplicationCommunicator(app, dict(SCOPE)) for _ in range(2)]
+        names = []
+        for client, name in zip(clients, ("ada", "grace"), strict=True):
+            await client.send_input({"type": "websocket.receive", "text": name})
+            names.append((await client.receive_output())["text"])
+        for client in clients:
+            await client.send_input({"type": "websocket.disconnect", "code": 1000})
+            await client.wait()
+        return names
+
+    assert run(test) == ["ada", "grace"]
+
+
+def test_a_consumer_class_is_wrapped_and_applications_are_left_alone() -> None:
+    app = Recorder.as_asgi()
+    assert as_application(app) is app
+    assert as_application(Recorder).consumer_class is Recorder  # type: ignore[attr-defined]
+
+
+def test_a_disconnect_without_a_handler_ends_the_consumer() -> None:
+    class Ping(AsyncConsumer):
+        async def websocket_connect(self, message: Message) -> None:
+            await self.send({"type": "websocket.accept"})
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Ping.as_asgi(), dict(SCOPE))
+        await client.send_input({"type": "websocket.connect"})
+        await client.receive_output()
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.wait()
+
+    run(test)
+
+
+def test_an_event_of_the_client_without_a_handler_is_an_error() -> None:
+    async def test() -> None:
+        client, _ = await opened(Recorder.as_asgi())
+        await client.send_input({"type": "websocket.unheard"})
+        assert (await client.receive_output())["type"] == "told"
+        with pytest.raises(
+            UnknownMessageType, match=r"No handler for message type websocket\.unheard"
+        ):
+            await client.wait()
+
+    run(test)
+
+
+@pytest.mark.parametrize("message", [{"type": "room.unheard"}, {"text": "no type"}, {"type": 3}])
+def test_a_layer_message_without_a_handler_is_logged_and_ignored(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, message: dict[str, Any]
+) -> None:
+    async def test() -> None:
+        client, channel = await opened(Recorder.as_asgi())
+        await layer.send(channel, message)
+        await layer.send(channel, {"type": "room.message", "text": "after"})
+        assert (await client.receive_output())["text"] == "room: after"
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+    ignored = [record for record in caplog.records if "ignored a layer message" in record.message]
+    assert len(ignored) == 1
+    assert "Recorder at '/chat/'" in ignored[0].message
+
+
+# -- how it ends -----------------------------------------------------------
+
+
+class Failing(Recorder):
+    async def room_fail(self, message: Message) -> None:
+        raise RuntimeError("on purpose")
+
+    async def room_stop(self, message: Message) -> None:
+        raise StopConsumer
+
+    async def websocket_disconnect(self, message: Message) -> None:
+        await self.send({"type": "told", "code": message["code"]})
+        if message.get("code") == 4000:
+            raise RuntimeError("in disconnect")
+        raise StopConsumer
+
+
+def test_a_handler_that_raises_is_logged_once_and_disconnect_runs_once(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        client, channel = await opened(Failing.as_asgi())
+        await layer.group_add("room", channel)
+        await layer.send(channel, {"type": "room.fail"})
+        assert await client.receive_output() == {"type": "told", "code": 1011}
+        with pytest.raises(RuntimeError, match="on purpose") as caught:
+            await client.wait()
+        assert caught.value.__channels_logged__  # type: ignore[attr-defined]
+        assert layer.groups == {}
+
+    run(test)
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Failing at '/chat/' failed to handle 'room.fail'" in record.message
+    assert record.exc_info
+
+
+def test_one_member_that_raises_leaves_the_others_alone(layer: InMemoryChannelLayer) -> None:
+    class Picky(Recorder):
+        async def room_message(self, message: Message) -> None:
+            if message["text"] == self.scope["dislikes"]:
+                raise RuntimeError("disliked")
+            await super().room_message(message)
+
+    async def test() -> None:
+        clients = []
+        for dislikes in ("spam", "nothing"):
+            client = ApplicationCommunicator(Picky.as_asgi(), {**SCOPE, "dislikes": dislikes})
+            await client.send_input({"type": "websocket.connect"})
+            channel = (await client.receive_output())["channel"]
+            await layer.group_add("room", channel)
+            clients.append(client)
+        await layer.group_send("room", {"type": "room.message", "text": "spam"})
+        await layer.group_send("room", {"type": "room.message", "text": "eggs"})
+        assert await clients[0].receive_output() == {"type": "told", "code": 1011}
+        with pytest.raises(RuntimeError, match="disliked"):
+            await clients[0].wait()
+        texts = [(await clients[1].receive_output())["text"] for _ in range(2)]
+        assert texts == ["room: spam", "room: eggs"]
+        await clients[1].send_input({"type": "websocket.disconnect", "code": 1000})
+        await clients[1].receive_output()
+        await clients[1].wait()
+
+    run(test)
+
+
+@pytest.mark.parametrize("type_", ["room.stop"])
+def test_stop_consumer_ends_it_with_one_disconnect(layer: InMemoryChannelLayer, type_: str) -> None:
+    async def test() -> list[Message]:
+        client, channel = await opened(Failing.as_asgi())
+        await layer.send(channel, {"type": type_})
+        told = await client.receive_output()
+        await client.wait()
+        assert await client.receive_nothing()
+        assert layer.groups == {}
+        return [told]
+
+    assert [message["type"] for message in run(test)] == ["told"]
+
+
+def test_an_exception_inside_disconnect_is_logged_and_not_repeated(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        client, channel = await opened(Failing.as_asgi())
+        await layer.group_add("room", channel)
+        await client.send_input({"type": "websocket.disconnect", "code": 4000})
+        assert (await client.receive_output())["code"] == 4000
+        with pytest.raises(RuntimeError, match="in disconnect"):
+            await client.wait()
+        assert await client.receive_nothing()
+        assert layer.groups == {}
+
+    run(test)
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+
+
+def test_a_cancelled_consumer_hears_of_it_and_leaves_its_groups(
+    layer: InMemoryChannelLayer,
+) -> None:
+    async def test() -> None:
+        sent: list[Message] = []
+        opened = asyncio.Event()
+        events: asyncio.Queue[Message] = asyncio.Queue()
+        events.put_nowait({"type": "websocket.connect"})
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            opened.set()
+
+        task = asyncio.ensure_future(Failing.as_asgi()(dict(SCOPE), events.get, send))
+        await opened.wait()
+        await layer.group_add("room", sent[0]["channel"])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sent[-1] == {"type": "told", "code": 1006}
+        assert layer.groups == {}
+        assert layer.channels == {}
+
+    run(test)
+
+
+def test_a_client_that_left_while_a_handler_was_sending_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> list[Message]:
+        told: list[Message] = []
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+
+        class Talkative(AsyncConsumer):
+            async def websocket_receive(self, message: Message) -> None:
+                await self.send({"type": "websocket.send", "text": "too late"})
+
+            async def websocket_disconnect(self, message: Message) -> None:
+                told.append(message)
+                raise StopConsumer
+
+        async def send(message: Message) -> None:
+            raise ConnectionResetError("gone")
+
+        queue.put_nowait({"type": "websocket.receive", "text": "hello"})
+        queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await Talkative.as_asgi()(dict(SCOPE), queue.get, send)
+        return told
+
+    assert run(test) == [{"type": "websocket.disconnect", "code": 1006}]
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_a_receive_that_fails_ends_the_consumer_with_its_error() -> None:
+    async def test() -> None:
+        async def receive() -> Message:
+            raise ValueError("the middleware broke")
+
+        async def send(message: Message) -> None:
+            assert message == {"type": "told", "code": 1011}
+
+        with pytest.raises(ValueError, match="the middleware broke"):
+            await Recorder.as_asgi()(dict(SCOPE), receive, send)
+
+    run(test)
+
+
+# -- foreign parts ---------------------------------------------------------
+
+
+class ForeignLayer:
+    """What a third-party layer offers: `receive(channel)` and nothing of ours."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Message | Exception] = asyncio.Queue()
+        self.taken = 0
+
+    async def new_channel(self) -> str:
+        return "foreign!1"
+
+    async def receive(self, channel: str) -> Message:
+        message = await self.queue.get()
+        self.taken += 1
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+
+def test_a_layer_of_somebody_else_is_pumped_and_its_failures_leave_the_socket_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        foreign = ForeignLayer()
+        channel_layers.set("default", foreign)
+        client, channel = await opened(Recorder.as_asgi())
+        assert channel == "foreign!1"
+        for number in range(3):
+            foreign.queue.put_nowait({"type": "room.message", "text": str(number)})
+        texts = [(await client.receive_output())["text"] for _ in range(3)]
+        assert texts == ["room: 0", "room: 1", "room: 2"]
+        foreign.queue.put_nowait(ConnectionError("engine away"))
+        foreign.queue.put_nowait({"type": "room.message", "text": "back"})
+        assert (await client.receive_output())["text"] == "room: back"
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+    assert [r.message for r in caplog.records if "layer failed" in r.message]
+
+
+def test_a_layer_of_somebody_else_keeps_what_the_consumer_has_no_time_for() -> None:
+    async def test() -> None:
+        foreign = ForeignLayer()
+        channel_layers.set("default", foreign)
+        busy, done = asyncio.Event(), asyncio.Event()
+
+        class Busy(Recorder):
+            async def room_message(self, message: Message) -> None:
+                busy.set()
+                await done.wait()
+
+        client, _ = await opened(Busy.as_asgi())
+        for number in range(10):
+            foreign.queue.put_nowait({"type": "room.message", "text": str(number)})
+        await busy.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert foreign.taken <= 3
+        done.set()
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+
+
+# -- sync consumers --------------------------------------------------------
+
+
+class SyncRecorder(SyncConsumer):
+    def websocket_connect(self, message: Message) -> None:
+        self.send({"type": "websocket.accept", "channel": self.channel_name})
+
+    def websocket_receive(self, message: Message) -> None:
+        async_to_sync(self.channel_layer.group_add)("room", self.channel_name)
+        self.send({"type": "thread", "text": threading.current_thread().name})
+
+    def room_message(self, message: Message) -> None:
+        self.send({"type": "websocket.send", "text": f"room: {message['text']}"})
+
+    def websocket_disconnect(self, message: Message) -> None:
+        self.send({"type": "told", "code": message["code"]})
+        raise StopConsumer
+
+
+def test_a_sync_consumer_may_block_call_the_layer_and_stop(layer: InMemoryChannelLayer) -> None:
+    async def test() -> None:
+        client, _ = await opened(SyncRecorder.as_asgi())
+        await client.send_input({"type": "websocket.receive", "text": "join"})
+        assert (await client.receive_output())["text"] != threading.main_thread().name
+        await layer.group_send("room", {"type": "room.message", "text": "hello"})
+        assert (await client.receive_output())["text"] == "room: hello"
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        assert (await client.receive_output())["code"] == 1000
+        await client.wait()
+        assert layer.groups == {}
+
+    run(test)
+
+
+def test_context_variables_last_for_the_connection_and_stay_in_it() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+    class Remembers(SyncConsumer):
+        def websocket_connect(self, message: Message) -> None:
+            variable.set(self.scope["name"])
+
+        def websocket_receive(self, message: Message) -> None:
+            self.send({"type": "value", "text": variable.get()})
+
+    async def test() -> list[str]:
+        values = []
+        clients = [
+            ApplicationCommunicator(Remembers.as_asgi(), {**SCOPE, "name": name})
+            for name in ("ada", "grace")
+        ]
+        for client in clients:
+            await client.send_input({"type": "websocket.connect"})
+        for client in clients:
+            await client.send_input({"type": "websocket.receive"})
+            values.append((await client.receive_output())["text"])
+            await client.send_input({"type": "websocket.disconnect", "code": 1000})
+            await client.wait()
+        return [*values, variable.get()]
+
+    assert run(test) == ["ada", "grace", "unset"]
