@@ -201,6 +201,12 @@ def test_every_page_has_its_screenshots(demo: Demo, browser: Any, arrive: Arrive
     take_pictures(stranger, "login")
     stranger.close()
     ada, grace = arrive("ada"), arrive("grace")
+    ada.page.get_by_label("Name of a new room").fill("long-names-must-fit-as-well-" + "o" * 22)
+    ada.page.get_by_role("button", name="Open").click()
+    ada.wait_for_state("online")
+    ada.page.set_viewport_size(PHONE)
+    assert page_width(ada.page) == PHONE["width"]
+    ada.page.goto("/")
     take_pictures(ada.page, "lobby")
     ada.enter("lounge")
     grace.enter("lounge")
@@ -235,11 +241,14 @@ def converse(ada: Person, grace: Person) -> None:
         ada.page.locator("#log .text").nth(number).wait_for()
 
 
+def page_width(page: Any) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
 def take_pictures(page: Any, name: str) -> None:
     for device, size in (("laptop", LAPTOP), ("phone", PHONE)):
         for scheme in ("light", "dark"):
             page.set_viewport_size(size)
             page.emulate_media(color_scheme=scheme)
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= size["width"], f"{name} is wider than a {device}"
+            assert page_width(page) == size["width"], f"{name} is wider than a {device}"
             page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png")

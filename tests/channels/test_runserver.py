@@ -285,7 +285,8 @@ def test_it_serves_pages_files_and_sockets_and_ends_without_a_word(
             "WebSocket DISCONNECT /echo/ [127.0.0.1:",
         ):
             running.says(text)
-        assert press_ctrl_c(running) == 0
+        with connect(f"ws://127.0.0.1:{running.port}/echo/"):
+            assert press_ctrl_c(running) == 0
         assert "Traceback" not in running.output
 
 

@@ -55,7 +55,7 @@ function showMessage({ id, author, name, text, sent }) {
   item.id = `m${id}`;
   item.title = new Date(sent).toLocaleString();
   item.dataset.author = author;
-  item.style.setProperty("--hue", (author.charCodeAt() * 37 + author.length * 101) % 360);
+  item.style.setProperty("--hue", (author.charCodeAt() * 53 + author.length * 101) % 360);
   const later = id < newest && [...log.children].find((other) => Number(other.id.slice(1)) > id);
   log.insertBefore(item, later || null);
   item.classList.toggle("mine", author === me);

@@ -1,0 +1,174 @@
+"""The pure core: queues, groups, copies and losses, with a clock that is a number."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from channels.layers.copies import copier
+from channels.layers.groups import Groups
+from channels.layers.hub import Hub
+from channels.layers.losses import Loss, Losses, Reason
+from channels.layers.queue import ChannelQueue
+
+HELLO = {"type": "hello"}
+
+
+class FakeWaiter:
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+def hub(**config: Any) -> Hub:
+    return Hub(lambda channel: 2, **config)
+
+
+# -- queues --------------------------------------------------------------------------
+
+
+def test_a_queue_wakes_everybody_who_waits() -> None:
+    queue, waiters = ChannelQueue(2), [FakeWaiter(), FakeWaiter()]
+    queue.waiters.extend(waiters)
+    assert queue.put(HELLO, 10, 0)
+    assert [waiter.woken for waiter in waiters] == [1, 1]
+    assert queue.waiters == []
+
+
+def test_a_message_is_stale_at_its_time() -> None:
+    queue = ChannelQueue(2)
+    queue.put(HELLO, 10, 0)
+    assert queue.take(10) is None
+    assert queue.expired == 1
+
+
+def test_a_channel_nobody_reads_is_dropped_when_its_messages_are_stale() -> None:
+    made = hub(expiry=10)
+    made.enqueue("dead", HELLO, 10, 0)
+    assert list(made.channels()) == ["dead"]
+    made.enqueue("other", HELLO, 30, 20)
+    assert list(made.channels()) == ["other"]
+    assert made.statistics()["expired"] == 1
+
+
+def test_a_channel_that_is_waited_for_is_kept() -> None:
+    made, waiter = hub(expiry=10), FakeWaiter()
+    assert made.take("read", 0, lambda: waiter) is waiter
+    made.enqueue("other", HELLO, 110, 100)
+    made.enqueue("read", HELLO, 110, 100)
+    assert waiter.woken == 1
+    assert made.take("read", 101, FakeWaiter) == HELLO
+
+
+def test_a_waiter_of_a_channel_that_is_detached_is_told_to_look_again() -> None:
+    made, waiter = hub(), FakeWaiter()
+    made.take("read", 0, lambda: waiter)
+    made.detach("read")
+    assert waiter.woken == 1
+
+
+def test_a_withdrawn_waiter_is_not_woken() -> None:
+    made, waiter = hub(), FakeWaiter()
+    made.take("read", 0, lambda: waiter)
+    made.withdraw("read", waiter)
+    made.withdraw("unknown", waiter)
+    made.enqueue("read", HELLO, 10, 0)
+    assert waiter.woken == 0
+
+
+# -- groups --------------------------------------------------------------------------
+
+
+def test_joining_again_renews_and_moves_to_the_end() -> None:
+    groups = Groups(10, alive=())
+    groups.join("all", "a", 0)
+    groups.join("all", "b", 1)
+    groups.join("all", "a", 2)
+    assert list(groups.members["all"].items()) == [("b", 1), ("a", 2)]
+
+
+def test_only_old_memberships_end() -> None:
+    groups = Groups(10, alive={"alive"})
+    for now, channel in enumerate(("a", "alive", "b", "c")):
+        groups.join("all", channel, now)
+    assert groups.current("all", 12) == ["c", "alive"]
+    assert groups.members["all"] == {"c": 3, "alive": 12}
+
+
+def test_a_group_whose_last_member_ends_is_gone() -> None:
+    groups = Groups(10, alive=())
+    groups.join("all", "a", 0)
+    assert groups.current("all", 10) == []
+    assert groups.members == {}
+
+
+def test_dead_members_of_silent_groups_are_found_when_others_join() -> None:
+    groups = Groups(10, alive=())
+    groups.join("silent", "dead", 0)
+    groups.join("other", "b", 20)
+    assert list(groups.members) == ["other"]
+
+
+def test_without_an_expiry_memberships_stay() -> None:
+    groups = Groups(None, alive=())
+    groups.join("all", "a", 0)
+    assert groups.current("all", 1e12) == ["a"]
+
+
+def test_leaving_all_groups_leaves_nothing_behind() -> None:
+    groups = Groups(10, alive=())
+    for group in ("x", "y", "z"):
+        groups.join(group, "a", 0)
+    groups.join("y", "b", 0)
+    groups.leave_all("a")
+    groups.leave_all("a")
+    assert groups.members == {"y": {"b": 0}}
+
+
+# -- copies --------------------------------------------------------------------------
+
+
+def test_copies_are_equal_and_share_nothing_that_can_change() -> None:
+    moment = datetime.datetime(2020, 1, 1)
+    message: dict[str, Any] = {"type": "x", "list": [{"a": (1, [2])}], "at": moment, "s": {1}}
+    first, second = copier(message)(), copier(message)()
+    assert first == second == message
+    first["list"][0]["a"][1].append(3)
+    first["s"].add(2)
+    assert second == message == {"type": "x", "list": [{"a": (1, [2])}], "at": moment, "s": {1}}
+
+
+def test_a_message_that_contains_itself_is_copied() -> None:
+    message: dict[str, Any] = {"type": "x", "list": []}
+    message["list"].append(message)
+    copied = copier(message)()
+    assert copied is not message
+    assert copied["list"][0] is copied
+
+
+def test_a_kind_of_dict_becomes_a_dict() -> None:
+    class Special(dict[str, Any]):
+        pass
+
+    assert type(copier(Special(type="x"))()) is dict
+
+
+# -- losses --------------------------------------------------------------------------
+
+
+def test_the_first_loss_is_said_at_once_and_the_next_ones_together() -> None:
+    losses = Losses()
+    full = Loss("a", Reason.FULL)
+    assert losses.note([full, full], 0) == 2
+    assert losses.note([full], 1) == 0
+    assert losses.note([full], 9.9) == 0
+    assert losses.note([full], 10) == 3
+    assert losses.statistics()["dropped_full"] == 5
+
+
+def test_losses_without_interest_are_only_counted() -> None:
+    losses = Losses()
+    assert losses.note([Loss("a", Reason.CLOSED)], 0) == 0
+    assert losses.statistics()["dropped_closed"] == 1
