@@ -38,7 +38,8 @@ class Figure:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     load_share: float = 0.0
-    server_share: float = 0.0
+    # Microseconds of the server's CPU time per message.
+    cpu_us: float = 0.0
     others_share: float = 0.0
     ratios: dict[str, float] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -88,8 +89,8 @@ def _figure(server: Server, samples: list[Any]) -> Figure:
     figure.rate = middle("rate")
     figure.spread = (max(rates) - min(rates)) / figure.rate
     figure.p50_ms, figure.p99_ms = middle("p50_ms"), middle("p99_ms")
-    figure.load_share, figure.server_share = middle("cpu_share"), middle("server_share")
-    figure.others_share = middle("others_share")
+    figure.cpu_us = median(s["server_cpu"] / s["messages"] for s in good) * 1e6
+    figure.load_share, figure.others_share = middle("cpu_share"), middle("others_share")
     return figure
 
 

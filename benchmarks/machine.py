@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +75,12 @@ def usage(process_group: int) -> Usage:
     return Usage(time.monotonic(), _machine_cpu(), _group_cpu(process_group), runner)
 
 
-def shares(before: Usage, after: Usage) -> dict[str, float]:
-    """Answer the shares of a core that the server, and everybody else, had in between."""
-    wall = after.at - before.at
-    server = after.server - before.server
-    others = after.machine - before.machine - server - (after.runner - before.runner)
-    return {"server_share": round(server / wall, 3), "others_share": round(others / wall, 3)}
+def others_share(before: Usage, after: Usage) -> float:
+    """Answer the share of a core that everybody but server and load had in between."""
+    ours = after.server - before.server + after.runner - before.runner
+    others = after.machine - before.machine - ours
+    # The counters are read one after another: a little below 0 means none.
+    return round(max(others / (after.at - before.at), 0.0), 3)
 
 
 def _machine_cpu() -> float:
@@ -89,8 +90,16 @@ def _machine_cpu() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
+def processes(process_group: int) -> list[int]:
+    """List the ids of a server and its workers."""
+    return [process for process, _ in _group(process_group)]
+
+
 def _group_cpu(process_group: int) -> float:
-    total = 0
+    return sum(ticks for _, ticks in _group(process_group)) / TICKS
+
+
+def _group(process_group: int) -> Iterator[tuple[int, int]]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             # After the name, which may hold spaces: state, parent, group, ... utime, stime.
@@ -98,5 +107,4 @@ def _group_cpu(process_group: int) -> float:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(fields[2]) == process_group:
-            total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+            yield int(folder.name), int(fields[11]) + int(fields[12])

@@ -18,12 +18,13 @@ COLUMNS = (
     "x peer",
     "x limit",
     "x bare",
-    "server core",
+    "CPU us",
     "load core",
     "others",
 )
 GREEN, RED, YELLOW, BOLD, DIM, PLAIN = (f"\033[{code}m" for code in (32, 31, 33, 1, 2, 0))
 NOTES = (
+    "CPU us: CPU time of the server per message; what other programs distort least.",
     f"load core *: the load generator had over {BUSY_LOAD:g} of its core, the server may do more.",
     f"others !: other programs took over {BUSY_OTHERS:g} of a core meanwhile; take it again.",
 )
@@ -83,7 +84,7 @@ def _cells(row: Figure) -> list[str]:
         f"{row.p50_ms:.2f}",
         f"{row.p99_ms:.2f}",
         *ratios,
-        f"{row.server_share:.2f}",
+        f"{row.cpu_us:.1f}",
         f"{row.load_share:.2f}{'*' if row.load_was_busy else ''}",
         f"{row.others_share:.2f}{'!' if row.machine_was_busy else ''}",
     ]
@@ -106,7 +107,7 @@ def markdown(record: dict[str, Any], tables: list[Table]) -> str:
             for row in rows
             for verdict in row.verdicts
         ]
-    lines += ["", *NOTES, "", "## Command lines", ""]
+    lines += ["", *(f"- {note}" for note in NOTES), "", "## Command lines", ""]
     lines += [f"- {name}: `{command}`" for name, command in record["commands"].items()]
     return "\n".join(lines) + "\n"
 

@@ -62,7 +62,8 @@ def measure(plan: Plan, generator: Path, case: Case, server: Server) -> Sample:
             command = _load_command(plan, generator, case, server, under_test)
             before = machine.usage(under_test.process_group)
             sample = _drive(["taskset", "-c", str(load_core), *command], plan)
-            return sample | machine.shares(before, machine.usage(under_test.process_group))
+            others = machine.others_share(before, machine.usage(under_test.process_group))
+            return sample if "error" in sample else sample | {"others_share": others}
     except StartError as error:
         return {"error": str(error)}
 
@@ -77,6 +78,7 @@ def _load_command(
         "burst": case.burst,
         "path": server.path(case),
         "trigger": case.trigger,
+        "watch": ",".join(map(str, machine.processes(under_test.process_group))),
         "seconds": plan.seconds,
         "warmup": plan.warmup,
         "deadline": plan.deadline,

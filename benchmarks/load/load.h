@@ -30,6 +30,7 @@ struct options {
     int burst;
     const char *path;
     const char *trigger;
+    const char *watch; /* process ids of the server, separated by commas */
 };
 
 enum state { CONNECTING, SHAKING, OPEN };
@@ -70,6 +71,7 @@ struct run {
     int measuring;
     uint64_t elapsed; /* of the measured part, and the CPU time spent in it */
     uint64_t cpu;
+    double server_cpu; /* seconds that the watched processes had meanwhile */
     uint64_t messages;
     uint64_t pending; /* broadcast: deliveries the current round still waits for */
     uint64_t round_started;

@@ -28,12 +28,13 @@ static void set_option(struct options *o, const char *name, const char *value) {
     else if (!strcmp(name, "--burst")) o->burst = (int)number(name, value, 1, MAX_BURST);
     else if (!strcmp(name, "--path")) o->path = value;
     else if (!strcmp(name, "--trigger")) o->trigger = value;
+    else if (!strcmp(name, "--watch")) o->watch = value;
     else fail("%s: no such option", name);
 }
 
 static struct options read_options(int count, char **arguments) {
     struct options o = {.connections = 50, .seconds = 2, .warmup = 0.3, .deadline = 30,
-                        .size = 100, .burst = 1, .path = "/", .trigger = NULL};
+                        .size = 100, .burst = 1, .path = "/", .trigger = NULL, .watch = NULL};
     if (count < 2 || count % 2 != 0) fail("usage: load echo|broadcast --port P [--option value]");
     o.mode = arguments[1];
     for (int i = 2; i < count; i += 2) set_option(&o, arguments[i], arguments[i + 1]);
@@ -68,11 +69,11 @@ static void print_report(struct run *r, double connected) {
     double seconds = (double)r->elapsed / 1e9;
     printf("{\"mode\": \"%s\", \"connections\": %d, \"size\": %d, \"burst\": %d, "
            "\"connect_seconds\": %.3f, \"seconds\": %.3f, \"messages\": %llu, \"rate\": %.1f, "
-           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_share\": %.3f}\n",
+           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_share\": %.3f, \"server_cpu\": %.3f}\n",
            r->options.mode, r->options.connections, r->options.size, r->options.burst, connected,
            seconds, (unsigned long long)r->messages, (double)r->messages / seconds,
            histogram_ms(&r->latency, 0.50), histogram_ms(&r->latency, 0.99),
-           (double)r->cpu / (double)r->elapsed);
+           (double)r->cpu / (double)r->elapsed, r->server_cpu);
 }
 
 int main(int count, char **arguments) {

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, Final
 
 from .consumer import as_application
-from .mailbox import DirectReceive, Inlet, Mailbox
+from .mailbox import DirectReceive, Entry, Inlet, Mailbox
 from .types import ASGIApplication, Message
 
 logger = logging.getLogger("django.channels.worker")
@@ -131,12 +131,15 @@ class _Inbox(Mailbox):
         super().__init__(asyncio.get_running_loop(), inlet, client_limit=0)
         self.settled = settled
 
-    async def wait(self) -> None:
+    def arrival(self) -> asyncio.Future[None]:
         self.settled.set()
-        try:
-            await super().wait()
-        finally:
+        return super().arrival()
+
+    def take_nowait(self, clock: Callable[[], float]) -> Entry | None:
+        entry = super().take_nowait(clock)
+        if entry is not None:
             self.settled.clear()
+        return entry
 
 
 class _Seat:
@@ -160,7 +163,7 @@ class _Seat:
             inbox, fresh = self._instance()
             self._settled.clear()
             self._taken = False
-            inbox.put_client(message, 1)
+            inbox.put_client(message, 0)
             while not self._settled.is_set():
                 await self._settled.wait()
             # An instance that ended just before leaves the message to the next one.

@@ -16,6 +16,11 @@ from channels.mailbox import LAYER, SHARED, Mailbox, SharedMessage
 HELLO = {"type": "hello"}
 
 
+def never() -> float:
+    """The clock of a test in which nothing goes stale."""
+    return 0.0
+
+
 class FakeSink:
     """Records the frames it is given; writable unless told otherwise."""
 
@@ -69,7 +74,7 @@ async def member(
 
 def types_in(mailbox: Mailbox) -> list[str]:
     found = []
-    while (entry := mailbox.take_nowait(0.0)) is not None:
+    while (entry := mailbox.take_nowait(never)) is not None:
         assert entry[0] is LAYER
         found.append(entry[1]["type"])
     return found
@@ -209,7 +214,7 @@ def test_a_sender_in_a_loop_does_not_outrun_members_that_keep_up(run: Any) -> No
         async def read() -> None:
             nonlocal got
             while got < 100:
-                while mailbox.take_nowait(0.0) is not None:
+                while mailbox.take_nowait(never) is not None:
                     got += 1
                 await mailbox.wait()
 
@@ -326,7 +331,7 @@ def test_a_shared_message_takes_its_turn_behind_others(run: Any) -> None:
         await layer.group_send("all", HELLO)
         await layer.group_send("all", {"type": "shared", "text": "x"})
         assert sink.frames == []
-        sources = [mailbox.take_nowait(0.0), mailbox.take_nowait(0.0)]
+        sources = [mailbox.take_nowait(never), mailbox.take_nowait(never)]
         assert [entry and entry[0] for entry in sources] == [LAYER, SHARED]
 
     run(test)
@@ -406,6 +411,12 @@ class OtherLoop:
         self._thread.join(5)
         self.loop.close()
 
+    def settle(self) -> None:
+        """Return when the loop has done what it was told before."""
+        done = threading.Event()
+        self.loop.call_soon_threadsafe(done.set)
+        assert done.wait(5)
+
     def types(self) -> list[list[str]]:
         async def read() -> list[list[str]]:
             return [types_in(mailbox) for _, mailbox in self.members]
@@ -431,11 +442,10 @@ def test_a_full_mailbox_on_another_event_loop_is_reported(run: Any) -> None:
     layer = InMemoryChannelLayer(capacity=1)
 
     async def test() -> None:
-        await layer.group_send("all", HELLO)
-        other.types()
         await layer.send(other.members[0][0], HELLO)
-        while not len(other.members[0][1]):
-            await asyncio.sleep(0)
+        assert other.types()[0] == ["hello"]
+        await layer.send(other.members[0][0], HELLO)
+        other.settle()
         with pytest.raises(ChannelFull):
             await layer.send(other.members[0][0], HELLO)
 

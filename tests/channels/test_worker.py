@@ -1,0 +1,446 @@
+"""Workers: named channels, worked off by consumers without a client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from channels import worker as worker_module
+from channels.consumer import AsyncConsumer, SyncConsumer
+from channels.exceptions import StopConsumer
+from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from channels.management.commands import runworker
+from channels.routing import ChannelNameRouter
+from channels.worker import Worker
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(test: Callable[[], Awaitable[Any]]) -> Any:
+    async def bounded() -> Any:
+        async with asyncio.timeout(20):
+            return await test()
+
+    return asyncio.run(bounded())
+
+
+@pytest.fixture(autouse=True)
+def layer() -> InMemoryChannelLayer:
+    made = InMemoryChannelLayer()
+    channel_layers.set("default", made)
+    return made
+
+
+class Log:
+    """What consumers did, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.entries: list[Any] = []
+        self._grown = asyncio.Event()
+
+    def add(self, entry: Any) -> None:
+        self.entries.append(entry)
+        self._grown.set()
+
+    async def wait_for(self, count: int) -> list[Any]:
+        while len(self.entries) < count:
+            self._grown.clear()
+            await self._grown.wait()
+        return self.entries
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def consumer(log: Log) -> type[AsyncConsumer]:
+    class Recorder(AsyncConsumer):
+        def __init__(self) -> None:
+            self.number = log.entries.count("made")
+            log.add("made")
+
+        async def job_note(self, message: Any) -> None:
+            log.add((self.scope["channel"], message["note"]))
+
+        async def job_fail(self, message: Any) -> None:
+            log.add("failing")
+            raise ValueError("this job cannot be done")
+
+        async def job_stop(self, message: Any) -> None:
+            raise StopConsumer
+
+        async def job_send(self, message: Any) -> None:
+            await self.send({"type": "anything"})
+
+        async def job_slow(self, message: Any) -> None:
+            log.add("started")
+            await message["gate"].wait()
+            log.add("finished")
+
+    return Recorder
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(worker.handle())
+    try:
+        yield task
+    finally:
+        worker.stop()
+        await task
+
+
+def note(text: str) -> dict[str, Any]:
+    return {"type": "job.note", "note": text}
+
+
+def test_messages_are_handled_in_order_by_one_instance_per_channel(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        async with working(Worker(consumer, ["a", "b"], layer)):
+            for text in ("1", "2", "3"):
+                await layer.send("a", note(text))
+            await log.wait_for(4)
+            await layer.send("b", note("4"))
+            assert (await log.wait_for(6)) == [
+                "made",
+                ("a", "1"),
+                ("a", "2"),
+                ("a", "3"),
+                "made",
+                ("b", "4"),
+            ]
+
+    run(test)
+
+
+def test_a_router_sends_each_channel_to_its_consumer(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        application = ChannelNameRouter({"a": consumer})
+        async with working(Worker(application, ["a"], layer)):
+            await layer.send("a", note("1"))
+            assert await log.wait_for(2) == ["made", ("a", "1")]
+
+    run(test)
+
+
+def test_sync_consumers_work_too(layer: InMemoryChannelLayer, log: Log) -> None:
+    threads: list[int] = []
+
+    class Sync(SyncConsumer):
+        def job_note(self, message: Any) -> None:
+            threads.append(threading.get_ident())
+            self.loop.call_soon_threadsafe(log.add, message["note"])
+
+    async def test() -> None:
+        Sync.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        async with working(Worker(Sync.as_asgi(), ["a"], layer)):
+            await layer.send("a", note("1"))
+            assert await log.wait_for(1) == ["1"]
+        assert threading.get_ident() not in threads
+
+    run(test)
+
+
+def test_a_failure_is_logged_once_and_loses_nothing_behind_it(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        for message in (note("1"), {"type": "job.fail"}, note("2"), note("3")):
+            await layer.send("a", message)
+        async with working(Worker(consumer, ["a"], layer)):
+            assert await log.wait_for(6) == [
+                "made",
+                ("a", "1"),
+                "failing",
+                "made",
+                ("a", "2"),
+                ("a", "3"),
+            ]
+
+    run(test)
+    assert len(caplog.records) == 1
+    text = caplog.records[0].getMessage()
+    assert "'a'" in text
+    assert "job.fail" in text
+    assert caplog.records[0].exc_info is not None
+
+
+def test_an_application_that_is_no_consumer_fails_just_as_well(
+    layer: InMemoryChannelLayer, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            log.add(message["type"])
+            if message["type"] == "bad":
+                raise ValueError("bad")
+
+    async def test() -> None:
+        for type_ in ("one", "bad", "two"):
+            await layer.send("a", {"type": type_})
+        async with working(Worker(application, ["a"], layer)):
+            assert await log.wait_for(3) == ["one", "bad", "two"]
+
+    run(test)
+    (record,) = caplog.records
+    assert (
+        record.getMessage() == "The application of channel 'a' failed with a message of type 'bad'"
+    )
+
+
+def test_an_application_that_reads_nothing_is_not_started_for_ever(
+    layer: InMemoryChannelLayer, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        log.add("called")
+
+    async def test() -> None:
+        await layer.send("a", {"type": "x"})
+        await layer.send("a", {"type": "y"})
+        async with working(Worker(application, ["a"], layer)):
+            await log.wait_for(2)
+        assert log.entries == ["called", "called"]
+
+    run(test)
+    assert "ended without reading a message of type 'x'" in caplog.text
+
+
+def test_a_consumer_that_stops_is_followed_by_a_new_one(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        async with working(Worker(consumer, ["a"], layer)):
+            await layer.send("a", {"type": "job.stop"})
+            await layer.send("a", note("1"))
+            assert await log.wait_for(3) == ["made", "made", ("a", "1")]
+
+    run(test)
+
+
+def test_sending_to_a_client_there_is_not_says_what_to_do(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with working(Worker(consumer, ["a"], layer)):
+            await layer.send("a", {"type": "job.send"})
+            await layer.send("a", note("1"))
+            await log.wait_for(3)
+
+    run(test)
+    assert "NotImplementedError" in caplog.text
+    assert "group_send" in caplog.text
+
+
+def test_a_message_without_a_type_is_logged_and_dropped(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with working(Worker(consumer, ["a"], layer)):
+            await layer.send("a", {"text": "no type"})
+            await layer.send("a", note("1"))
+            await log.wait_for(2)
+
+    run(test)
+    assert "Worker received message with no type." in caplog.text
+
+
+def test_what_waits_stays_in_the_layer(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        class Gate:
+            wait = staticmethod(gate.wait)
+
+            def __deepcopy__(self, memo: Any) -> Any:
+                return self
+
+        async with working(Worker(consumer, ["a"], layer)):
+            await layer.send("a", {"type": "job.slow", "gate": Gate()})
+            await log.wait_for(2)
+            await layer.send("a", note("1"))
+            await layer.send("a", note("2"))
+            assert layer.statistics()["waiting"] == 2
+            gate.set()
+            assert (await log.wait_for(5))[2:] == ["finished", ("a", "1"), ("a", "2")]
+
+    run(test)
+
+
+def test_stopping_lets_the_running_handler_finish_and_takes_no_more(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        class Gate:
+            wait = staticmethod(gate.wait)
+
+            def __deepcopy__(self, memo: Any) -> Any:
+                return self
+
+        worker = Worker(consumer, ["a"], layer)
+        async with working(worker) as task:
+            await layer.send("a", {"type": "job.slow", "gate": Gate()})
+            await layer.send("a", note("later"))
+            await log.wait_for(2)
+            worker.stop()
+            await asyncio.sleep(0)
+            assert not task.done()
+            gate.set()
+            await task
+        assert log.entries == ["made", "started", "finished"]
+        assert await layer.receive("a") == note("later")
+
+    run(test)
+
+
+def test_a_handler_that_never_ends_is_cancelled_and_named(
+    layer: InMemoryChannelLayer,
+    log: Log,
+    consumer: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "STOP_SECONDS", 0.05)
+
+    class Never:
+        async def wait(self) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    async def test() -> None:
+        async with working(Worker(consumer, ["a"], layer)):
+            await layer.send("a", {"type": "job.slow", "gate": Never()})
+            await log.wait_for(2)
+
+    run(test)
+    assert "job.slow" in caplog.text
+    assert "it is cancelled" in caplog.text
+
+
+def test_a_layer_that_fails_is_logged_and_asked_again(
+    layer: InMemoryChannelLayer,
+    log: Log,
+    consumer: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 0.001)
+
+    class Unsteady(InMemoryChannelLayer):
+        failures = 3
+
+        async def receive(self, channel: str) -> dict[str, Any]:
+            if self.failures:
+                self.failures -= 1
+                raise ConnectionError("the engine is away")
+            return await super().receive(channel)
+
+    async def test() -> None:
+        unsteady = Unsteady()
+        async with working(Worker(consumer, ["a"], unsteady)):
+            await unsteady.send("a", note("1"))
+            await log.wait_for(2)
+
+    run(test)
+    assert len([record for record in caplog.records if "Reading channel" in record.message]) == 3
+
+
+def test_a_worker_without_a_layer_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Channel layer is not valid"):
+        Worker(None, ["a"], None)
+
+
+# -- the command ---------------------------------------------------------------------
+
+
+class RecordingWorker:
+    made: dict[str, Any] = {}
+
+    def __init__(self, **given: Any) -> None:
+        RecordingWorker.made = given
+
+    def run(self) -> None:
+        RecordingWorker.made["ran"] = True
+
+
+def application(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nobody calls this")
+
+
+@override_settings(ASGI_APPLICATION=f"{__name__}.application")
+def test_the_command_runs_a_worker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runworker.Command, "worker_class", RecordingWorker)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    call_command("runworker", "a", "b")
+    assert RecordingWorker.made == {
+        "application": application,
+        "channels": ["a", "b"],
+        "channel_layer": get_channel_layer(),
+        "ran": True,
+    }
+    assert "stays within one process" in capsys.readouterr().err
+
+
+@override_settings(CHANNEL_LAYERS={})
+def test_the_command_needs_a_layer() -> None:
+    with pytest.raises(CommandError, match="You do not have any CHANNEL_LAYERS configured."):
+        call_command("runworker", "a")
+
+
+@override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}})
+def test_the_command_knows_only_configured_layers() -> None:
+    with pytest.raises(CommandError, match="CHANNEL_LAYERS"):
+        call_command("runworker", "a", layer="other")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_without_a_traceback(number: int) -> None:
+    program = (
+        "import os, asyncio\n"
+        "from channels.layers import InMemoryChannelLayer\n"
+        "from channels.worker import Worker\n"
+        "class Telling(InMemoryChannelLayer):\n"
+        "    async def receive(self, channel):\n"
+        "        print('reading', flush=True)\n"
+        "        return await super().receive(channel)\n"
+        "Worker(lambda *a: None, ['a'], Telling()).run()\n"
+        "print('stopped')\n"
+    )
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=env,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "stopped\n", "")

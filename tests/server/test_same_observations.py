@@ -1,0 +1,249 @@
+"""The same consumers see and say the same: on our server directly, behind a middleware
+that wraps `receive` and `send`, and under another server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from channels.broadcast import broadcast
+from channels.generic.websocket import (
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+    WebsocketConsumer,
+)
+from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.routing import URLRouter, url
+from channels.server import Server, ServerConfig
+from channels.types import Message, Receive, Scope, Send
+
+seen: list[Any] = []
+
+
+class Echo(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        seen.append(("connect", self.scope["path"], self.scope["query_string"]))
+        if b"deny" in self.scope["query_string"]:
+            await self.close()
+        elif self.scope["subprotocols"]:
+            await self.accept(subprotocol=self.scope["subprotocols"][0])
+        else:
+            await self.accept()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        seen.append(("receive", text_data, bytes_data))
+        if text_data == "fail":
+            raise RuntimeError("on purpose")
+        if text_data == "close":
+            await self.close(4001)
+        else:
+            await self.send(text_data=text_data, bytes_data=bytes_data)
+
+    async def disconnect(self, code: int) -> None:
+        seen.append(("disconnect", code))
+
+
+class SyncEcho(WebsocketConsumer):
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        seen.append(("receive", text_data, bytes_data))
+        self.send(text_data=text_data, bytes_data=bytes_data)
+
+    def disconnect(self, code: int) -> None:
+        seen.append(("disconnect", code))
+
+
+class Room(AsyncJsonWebsocketConsumer):
+    groups = ["room"]
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await self.channel_layer.group_send("room", {"type": content["via"], "text": "hello"})
+
+    async def room_message(self, event: Message) -> None:
+        await self.send_json({"ordinary": event["text"]})
+
+    @broadcast
+    def room_shared(cls, event: Message) -> Any:
+        return {"shared": event["text"]}
+
+    async def disconnect(self, code: int) -> None:
+        seen.append(("disconnect", code))
+
+
+router = URLRouter([url(r"^echo/$", Echo), url(r"^sync/$", SyncEcho), url(r"^room/$", Room)])
+
+
+def wrapped(application: Any) -> Any:
+    """A middleware such as people write: it wraps both callables and counts."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        events = []
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            events.append(message["type"])
+            return message
+
+        async def counted_send(message: Message) -> None:
+            events.append(message["type"])
+            await send(message)
+
+        await application(scope, counted_receive, counted_send)
+
+    return middleware
+
+
+@contextlib.asynccontextmanager
+async def on_channels(application: Any) -> AsyncIterator[int]:
+    server = Server(application, ServerConfig(port=0))
+    await server.start()
+    try:
+        yield server.addresses[0][1]
+    finally:
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def on_uvicorn(application: Any) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        application, port=0, lifespan="off", log_level="critical", ws="websockets-sansio"
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await server.shutdown()
+
+
+SERVERS: dict[str, Callable[[], Any]] = {
+    "ours": lambda: on_channels(router),
+    "ours, wrapped": lambda: on_channels(wrapped(router)),
+    "uvicorn": lambda: on_uvicorn(router),
+}
+
+
+async def echo_texts(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/?a=b") as client:
+        heard = []
+        for message in ("hello", "", b"data", b"", "é" * 100, "x" * 70_000):
+            await client.send(message)
+            heard.append(await client.recv())
+    return heard
+
+
+async def sync_echo(base: str) -> list[Any]:
+    async with connect(f"{base}/sync/") as client:
+        heard = []
+        for message in ("hello", b"data"):
+            await client.send(message)
+            heard.append(await client.recv())
+    return heard
+
+
+async def many_at_once(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/") as client:
+        for number in range(50):
+            await client.send(str(number))
+        return [await client.recv() for _ in range(50)]
+
+
+async def subprotocol(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/", subprotocols=["chat", "other"]) as client:  # type: ignore[list-item]
+        return [client.subprotocol]
+
+
+async def denied(base: str) -> list[Any]:
+    try:
+        await connect(f"{base}/echo/?deny")
+    except InvalidStatus as error:
+        return [error.response.status_code]
+    raise AssertionError("was accepted")
+
+
+async def server_closes(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/") as client:
+        await client.send("close")
+        with contextlib.suppress(ConnectionClosed):
+            await client.recv()
+    return [client.close_code]
+
+
+async def client_closes(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/") as client:
+        await client.close(4321, "bye")
+    return [client.close_code]
+
+
+async def handler_fails(base: str) -> list[Any]:
+    async with connect(f"{base}/echo/") as client:
+        await client.send("fail")
+        with contextlib.suppress(ConnectionClosed):
+            await client.recv()
+    return [client.close_code]
+
+
+async def group_messages(base: str) -> list[Any]:
+    async with connect(f"{base}/room/") as one, connect(f"{base}/room/") as two:
+        heard = []
+        for via in ("room.message", "room.shared", "room.message"):
+            await one.send(f'{{"via": "{via}"}}')
+            heard += [await one.recv(), await two.recv()]
+    return heard
+
+
+SCENARIOS = [
+    echo_texts,
+    sync_echo,
+    many_at_once,
+    subprotocol,
+    denied,
+    server_closes,
+    client_closes,
+    handler_fails,
+    group_messages,
+]
+
+
+async def observe(server: str, scenario: Any) -> tuple[list[Any], list[Any]]:
+    seen.clear()
+    channel_layers.set("default", InMemoryChannelLayer())
+    async with asyncio.timeout(20), SERVERS[server]() as port:
+        told = await scenario(f"ws://127.0.0.1:{port}")
+        while disconnects() < connections(scenario):
+            await asyncio.sleep(0)
+    return told, list(seen)
+
+
+def disconnects() -> int:
+    return sum(1 for entry in seen if entry[0] == "disconnect")
+
+
+def connections(scenario: Any) -> int:
+    return 2 if scenario is group_messages else 1
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_clients_and_consumers_observe_the_same_everywhere(
+    scenario: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    observed = {server: asyncio.run(observe(server, scenario)) for server in SERVERS}
+    assert observed["ours"][0], "a scenario observes something"
+    assert observed["ours, wrapped"] == observed["ours"]
+    if scenario is handler_fails:
+        # How a crash looks to the client is each server's own affair; ours says 1011.
+        assert observed["ours"][0] == [1011]
+        assert observed["uvicorn"][1] == observed["ours"][1]
+    else:
+        assert observed["uvicorn"] == observed["ours"]
