@@ -32,6 +32,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=sys.executable,
         help="interpreter that every server runs on (default: this one)",
     )
+    parser.add_argument(
+        "--sleep", action="store_true", help="let the load generator sleep while nothing comes"
+    )
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: expected 1 or more")
@@ -56,6 +59,7 @@ def make_plan(options: argparse.Namespace) -> runner.Plan:
         seconds=options.seconds or (1.5 if options.quick else 4.0),
         warmup=0.3 if options.quick else 1.0,
         python=options.python,
+        spin=not options.sleep,
     )
 
 

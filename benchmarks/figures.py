@@ -20,6 +20,7 @@ BUSY_OTHERS = 0.25
 class Verdict:
     target: Target
     figure: float | None
+    by_cpu: float | None = None
 
     @property
     def met(self) -> bool:
@@ -42,6 +43,8 @@ class Figure:
     cpu_us: float = 0.0
     others_share: float = 0.0
     ratios: dict[str, float] = field(default_factory=dict)
+    # The same comparisons by CPU time per message: others' work distorts them less.
+    cpu_ratios: dict[str, float] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property
@@ -60,7 +63,7 @@ def tables(
     cases: Iterable[Case], servers: Iterable[Server], samples: dict[tuple[str, str], list[Any]]
 ) -> list[Table]:
     """Make one table per case, with ratios and verdicts filled in."""
-    result = []
+    result: list[Table] = []
     for case in cases:
         rows = [
             _figure(server, samples[case.name, server.name])
@@ -68,9 +71,9 @@ def tables(
             if (case.name, server.name) in samples
         ]
         result.append((case, rows))
-    bare = _our_bare_rate(result)
+    bare = next((_row(rows, "ours") for case, rows in result if case.application == BARE), None)
     for case, rows in result:
-        _fill_ratios(rows, bare if case.work == "echo" and case.application != BARE else 0.0)
+        _fill_ratios(rows, bare if case.work == "echo" and case.application != BARE else None)
         _fill_verdicts(case, rows)
     return result
 
@@ -90,38 +93,40 @@ def _figure(server: Server, samples: list[Any]) -> Figure:
     figure.spread = (max(rates) - min(rates)) / figure.rate
     figure.p50_ms, figure.p99_ms = middle("p50_ms"), middle("p99_ms")
     figure.cpu_us = median(s["server_cpu"] / s["messages"] for s in good) * 1e6
-    figure.load_share, figure.others_share = middle("cpu_share"), middle("others_share")
+    figure.load_share, figure.others_share = middle("load_share"), middle("others_share")
     return figure
 
 
-def _our_bare_rate(result: list[Table]) -> float:
-    for case, rows in result:
-        if case.application == BARE:
-            return _rate_of(rows, "ours")
-    return 0.0
+def _row(rows: list[Figure], name: str) -> Figure | None:
+    return next((row for row in rows if row.server == name), None)
 
 
-def _rate_of(rows: list[Figure], name: str) -> float:
-    return next((row.rate for row in rows if row.server == name), 0.0)
-
-
-def _fill_ratios(rows: list[Figure], bare: float) -> None:
+def _fill_ratios(rows: list[Figure], bare: Figure | None) -> None:
+    peers = [row for row in rows if row.peer]
     references = {
-        "x peer": max((row.rate for row in rows if row.peer), default=0.0),
-        "x limit": _rate_of(rows, "limit"),
+        "x peer": max(peers, key=lambda row: row.rate, default=None),
+        "x limit": _row(rows, "limit"),
         "x bare": bare,
     }
     for row in rows:
         for name, reference in references.items():
-            if reference and row.rate and not (name == "x bare" and row.server != "ours"):
-                row.ratios[name] = row.rate / reference
+            if name != "x bare" or row.server == "ours":
+                _compare(row, name, reference)
+
+
+def _compare(row: Figure, name: str, reference: Figure | None) -> None:
+    if reference is not None and reference.rate and row.rate:
+        row.ratios[name] = row.rate / reference.rate
+        if row.cpu_us and reference.cpu_us:
+            row.cpu_ratios[name] = reference.cpu_us / row.cpu_us
 
 
 def _fill_verdicts(case: Case, rows: list[Figure]) -> None:
     for row in rows:
-        for target in case.targets:
-            if target.server == row.server:
-                figure = row.p99_ms if target.measure == "p99 ms" else None
-                row.verdicts.append(
-                    Verdict(target, row.ratios.get(target.measure, figure) if row.rate else None)
-                )
+        row.verdicts = [_verdict(row, t) for t in case.targets if t.server == row.server]
+
+
+def _verdict(row: Figure, target: Target) -> Verdict:
+    if target.measure == "p99 ms":
+        return Verdict(target, row.p99_ms if row.rate else None)
+    return Verdict(target, row.ratios.get(target.measure), row.cpu_ratios.get(target.measure))

@@ -70,7 +70,8 @@ class Terminal:
 def _verdict_text(verdict: Any) -> str:
     if verdict.figure is None:
         return "not taken"
-    return f"{verdict.figure:.2f}: {'met' if verdict.met else 'MISSED'}"
+    by_cpu = f" ({verdict.by_cpu:.2f} by CPU time)" if verdict.by_cpu else ""
+    return f"{verdict.figure:.2f}{by_cpu}: {'met' if verdict.met else 'MISSED'}"
 
 
 def _cells(row: Figure) -> list[str]:

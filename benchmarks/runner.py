@@ -24,6 +24,7 @@ class Plan:
     seconds: float
     warmup: float
     python: str
+    spin: bool = True
     deadline: float = 30.0
 
     def turns(self) -> Iterator[tuple[Case, Server]]:
@@ -78,6 +79,7 @@ def _load_command(
         "burst": case.burst,
         "path": server.path(case),
         "trigger": case.trigger,
+        "spin": int(plan.spin),
         "watch": ",".join(map(str, machine.processes(under_test.process_group))),
         "seconds": plan.seconds,
         "warmup": plan.warmup,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 CHAT = Path(__file__).resolve().parent.parent / "examples" / "chat"
 # The first start makes the database and hashes two passwords, on a busy machine.
@@ -124,7 +125,7 @@ class Visitor:
         return connect(
             f"ws://127.0.0.1:{self.demo.port}/ws/room/{room}/{since}/",
             additional_headers={"Cookie": cookies},
-            origin=origin or self.demo.url,  # type: ignore[arg-type]
+            origin=Origin(origin or self.demo.url),
             open_timeout=10,
         )
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "channels"
 STDLIB = frozenset(sys.stdlib_module_names)
 # Leaves: they import the standard library alone, so everything may import them.
 LEAVES = frozenset({"channels", "channels.types", "channels.mailbox", "channels.exceptions"})
-LAYER_CORE = ("base", "codec", "copies", "history", "hub", "names", "presence", "queue", "backend")
+LAYER_CORE = ("base", "copies", "delivery", "groups", "hub", "losses", "names", "queue", "waiter")
 
 
 def modules() -> list[str]:

@@ -30,6 +30,7 @@ struct options {
     int burst;
     const char *path;
     const char *trigger;
+    int spin; /* never sleep: see wait_events */
     const char *watch; /* process ids of the server, separated by commas */
 };
 
@@ -69,8 +70,9 @@ struct run {
     size_t frame_size;
     struct histogram latency;
     int measuring;
-    uint64_t elapsed; /* of the measured part, and the CPU time spent in it */
-    uint64_t cpu;
+    uint64_t elapsed; /* of the measured part, and the time at work in it */
+    uint64_t busy;
+    uint64_t at_work;
     double server_cpu; /* seconds that the watched processes had meanwhile */
     uint64_t messages;
     uint64_t pending; /* broadcast: deliveries the current round still waits for */

@@ -28,6 +28,7 @@ static void set_option(struct options *o, const char *name, const char *value) {
     else if (!strcmp(name, "--burst")) o->burst = (int)number(name, value, 1, MAX_BURST);
     else if (!strcmp(name, "--path")) o->path = value;
     else if (!strcmp(name, "--trigger")) o->trigger = value;
+    else if (!strcmp(name, "--spin")) o->spin = (int)number(name, value, 0, 1);
     else if (!strcmp(name, "--watch")) o->watch = value;
     else fail("%s: no such option", name);
 }
@@ -69,11 +70,11 @@ static void print_report(struct run *r, double connected) {
     double seconds = (double)r->elapsed / 1e9;
     printf("{\"mode\": \"%s\", \"connections\": %d, \"size\": %d, \"burst\": %d, "
            "\"connect_seconds\": %.3f, \"seconds\": %.3f, \"messages\": %llu, \"rate\": %.1f, "
-           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_share\": %.3f, \"server_cpu\": %.3f}\n",
+           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"load_share\": %.3f, \"server_cpu\": %.3f}\n",
            r->options.mode, r->options.connections, r->options.size, r->options.burst, connected,
            seconds, (unsigned long long)r->messages, (double)r->messages / seconds,
            histogram_ms(&r->latency, 0.50), histogram_ms(&r->latency, 0.99),
-           (double)r->cpu / (double)r->elapsed, r->server_cpu);
+           (double)r->busy / (double)r->elapsed, r->server_cpu);
 }
 
 int main(int count, char **arguments) {

@@ -22,7 +22,14 @@ from .db import aclose_old_connections, database_sync_to_async
 from .exceptions import StopConsumer, UnknownMessageType
 from .intake import Intake
 from .layers import get_channel_layer
-from .mailbox import CLIENT, LAYER, SHARED, Mailbox, SharedMessage
+from .mailbox import (
+    CLIENT,
+    DEFAULT_CLIENT_LIMIT,
+    LAYER,
+    SHARED,
+    Mailbox,
+    SharedMessage,
+)
 from .threads import CallerLane, Lane, lane
 from .types import ASGIApplication, ClientDisconnected, Message, Receive, Scope, Send
 from .utils import await_many_dispatch, name_that_thing
@@ -98,7 +105,9 @@ class AsyncConsumer:
             self = copy.copy(self)
         self.scope = scope
         async with lane("sockets", type(self).__qualname__) as active:
-            intake = Intake(receive, send)
+            # Messages of a named channel that nobody works on yet belong to the layer.
+            ahead = 0 if scope.get("type") == "channel" else DEFAULT_CLIENT_LIMIT
+            intake = Intake(receive, send, ahead)
             try:
                 await self._enter(intake, receive)
                 await _Run(self, intake.mailbox, active).run()

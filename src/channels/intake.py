@@ -15,7 +15,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from .mailbox import DirectReceive, Mailbox
+from .mailbox import DEFAULT_CLIENT_LIMIT, DirectReceive, Mailbox
 from .types import ClientDisconnected, Message, Receive, Send
 
 logger = logging.getLogger("channels.consumer")
@@ -33,7 +33,9 @@ class Intake:
 
     __slots__ = ("_resumed", "_tasks", "direct", "mailbox", "send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, client_limit: int = DEFAULT_CLIENT_LIMIT
+    ) -> None:
         self._tasks: list[asyncio.Task[None]] = []
         self._resumed: asyncio.Event | None = None
         self.direct = False
@@ -44,7 +46,7 @@ class Intake:
             self.mailbox.claimed = True
             return
         self.send = _telling_disconnects(send)
-        self.mailbox = Mailbox(asyncio.get_running_loop(), inlet=self)
+        self.mailbox = Mailbox(asyncio.get_running_loop(), self, client_limit)
         self._start(self._pump_client(receive))
 
     def add_layer(self, receive: Callable[[], Awaitable[Message]]) -> None:

@@ -80,18 +80,24 @@ class Sink(Protocol):
 class SharedMessage:
     """One content for many sockets, framed once per kind of sink."""
 
-    __slots__ = ("_frames", "data", "text")
+    __slots__ = ("_frame", "_frames", "_kind", "data", "text")
 
     def __init__(self, text: str | None, data: bytes | None) -> None:
         self.text = text
         self.data = data
         self._frames: dict[Hashable, bytes] = {}
+        # The last one asked for: sinks of one kind mostly come in a row.
+        self._kind: Hashable = None
+        self._frame = b""
 
     def frame(self, sink: Sink) -> bytes:
-        frame = self._frames.get(sink.kind)
-        if frame is None:
-            frame = self._frames[sink.kind] = sink.encode(self.text, self.data)
-        return frame
+        kind = sink.kind
+        if kind is not self._kind:
+            frame = self._frames.get(kind)
+            if frame is None:
+                frame = self._frames[kind] = sink.encode(self.text, self.data)
+            self._kind, self._frame = kind, frame
+        return self._frame
 
 
 class Mailbox:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,11 @@ def run(test: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def layer() -> InMemoryChannelLayer:
+def layer() -> Iterator[InMemoryChannelLayer]:
     made = InMemoryChannelLayer()
-    channel_layers.set("default", made)
-    return made
+    before = channel_layers.set("default", made)
+    yield made
+    channel_layers.set("default", before)
 
 
 class Log:
@@ -392,7 +393,6 @@ def test_the_command_runs_a_worker(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runworker.Command, "worker_class", RecordingWorker)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     call_command("runworker", "a", "b")
     assert RecordingWorker.made == {
         "application": application,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from demo_process import CHAT, Demo, Visitor, hear, say
 
@@ -28,31 +29,40 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     assert "Traceback" not in demo.output, demo.output
 
 
+@pytest.fixture(scope="module")
+def ada(demo: Demo) -> Visitor:
+    return Visitor(demo, "ada")
+
+
+@pytest.fixture(scope="module")
+def grace(demo: Demo) -> Visitor:
+    return Visitor(demo, "grace")
+
+
 @pytest.fixture
-def room(demo: Demo) -> str:
+def room(ada: Visitor) -> str:
     """A room of its own for each test, so that their order does not matter."""
     name = f"room-{uuid.uuid4().hex[:8]}"
-    assert f'data-room="{name}"' in Visitor(demo, "ada").post("/", name=name)
+    assert f'data-room="{name}"' in ada.post("/", name=name)
     return name
 
 
 @pytest.mark.slow
-def test_what_one_says_everybody_in_the_room_sees(demo: Demo, room: str) -> None:
-    with Visitor(demo, "ada").enter(room) as ada:
-        assert hear(ada, "line")["text"] == "ada joined"
-        with Visitor(demo, "grace").enter(room) as grace:
-            assert hear(ada, "line")["text"] == "grace joined"
-            say(ada, "Hello <b>Grace</b>", key="one")
-            assert hear(ada, "reply") == {"type": "reply", "key": "one", "error": None}
-            hear(grace, "line")  # after what had been said before: nothing, as yet
-            (message,) = hear(grace, "messages")["messages"]
+def test_what_one_says_everybody_in_the_room_sees(ada: Visitor, grace: Visitor, room: str) -> None:
+    with ada.enter(room) as here:
+        assert hear(here, "line")["text"] == "ada joined"
+        with grace.enter(room) as there:
+            assert hear(here, "line")["text"] == "grace joined"
+            say(here, "Hello <b>Grace</b>", key="one")
+            assert hear(here, "reply") == {"type": "reply", "key": "one", "error": None}
+            hear(there, "line")  # after what had been said before: nothing, as yet
+            (message,) = hear(there, "messages")["messages"]
             assert (message["author"], message["text"]) == ("ada", "Hello <b>Grace</b>")
-        assert hear(ada, "line")["text"] == "grace left"
+        assert hear(here, "line")["text"] == "grace left"
 
 
 @pytest.mark.slow
-def test_a_message_sent_twice_is_stored_once(demo: Demo, room: str) -> None:
-    ada = Visitor(demo, "ada")
+def test_a_message_sent_twice_is_stored_once(ada: Visitor, room: str) -> None:
     with ada.enter(room) as socket:
         say(socket, "once", key="same")
         hear(socket, "reply")
@@ -63,8 +73,7 @@ def test_a_message_sent_twice_is_stored_once(demo: Demo, room: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_page_that_comes_back_gets_what_it_missed(demo: Demo, room: str) -> None:
-    ada = Visitor(demo, "ada")
+def test_a_page_that_comes_back_gets_what_it_missed(ada: Visitor, room: str) -> None:
     with ada.enter(room) as socket:
         for number in range(3):
             say(socket, f"message {number}", key=str(number))
@@ -76,8 +85,7 @@ def test_a_page_that_comes_back_gets_what_it_missed(demo: Demo, room: str) -> No
 
 
 @pytest.mark.slow
-def test_only_the_last_fifty_messages_are_shown(demo: Demo, room: str) -> None:
-    ada = Visitor(demo, "ada")
+def test_only_the_last_fifty_messages_are_shown(ada: Visitor, room: str) -> None:
     with ada.enter(room) as socket:
         for number in range(53):
             say(socket, str(number), key=str(number))
@@ -89,8 +97,7 @@ def test_only_the_last_fifty_messages_are_shown(demo: Demo, room: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_name_is_told_to_the_room_and_stays(demo: Demo, room: str) -> None:
-    grace = Visitor(demo, "grace")
+def test_a_new_name_is_told_to_the_room_and_stays(grace: Visitor, room: str) -> None:
     with grace.enter(room) as here, grace.enter(room) as other_tab:
         say(here, "/name  Admiral Hopper ")
         assert hear(here, "reply")["error"] is None
@@ -112,9 +119,9 @@ def test_a_new_name_is_told_to_the_room_and_stays(demo: Demo, room: str) -> None
     ],
 )
 def test_a_text_of_the_wrong_length_is_answered_to_its_sender(
-    demo: Demo, room: str, text: str, error: str
+    ada: Visitor, room: str, text: str, error: str
 ) -> None:
-    with Visitor(demo, "ada").enter(room) as socket:
+    with ada.enter(room) as socket:
         say(socket, text)
         assert hear(socket, "reply")["error"] == error
 
@@ -122,7 +129,7 @@ def test_a_text_of_the_wrong_length_is_answered_to_its_sender(
 @pytest.mark.slow
 def test_a_socket_without_a_login_is_refused(demo: Demo) -> None:
     address = f"ws://127.0.0.1:{demo.port}/ws/room/lounge/0/"
-    with pytest.raises(InvalidStatus) as refusal, connect(address, origin=demo.url):  # type: ignore[arg-type]
+    with pytest.raises(InvalidStatus) as refusal, connect(address, origin=Origin(demo.url)):
         pass
     assert refusal.value.response.status_code == 403
 
@@ -131,22 +138,20 @@ def test_a_socket_without_a_login_is_refused(demo: Demo) -> None:
 @pytest.mark.parametrize(
     ("room", "origin"), [("no-such-room", None), ("lounge", "http://evil.example")]
 )
-def test_a_strange_room_or_origin_is_refused(demo: Demo, room: str, origin: str | None) -> None:
-    ada = Visitor(demo, "ada")
+def test_a_strange_room_or_origin_is_refused(ada: Visitor, room: str, origin: str | None) -> None:
     with pytest.raises(InvalidStatus) as refusal, ada.enter(room, origin=origin):
         pass
     assert refusal.value.response.status_code == 403
 
 
 @pytest.mark.slow
-def test_a_room_needs_a_name_for_its_address(demo: Demo) -> None:
-    page = Visitor(demo, "ada").post("/", name="???")
+def test_a_room_needs_a_name_for_its_address(ada: Visitor) -> None:
+    page = ada.post("/", name="???")
     assert "needs letters from a to z, or digits" in page
 
 
 @pytest.mark.slow
-def test_static_files_are_served_with_debug_off(demo: Demo) -> None:
-    ada = Visitor(demo, "ada")
+def test_static_files_are_served_with_debug_off(ada: Visitor) -> None:
     assert "WebSocket" in ada.get("/static/chat/room.js")
     assert "prefers-color-scheme" in ada.get("/static/chat/chat.css")
 

@@ -161,15 +161,16 @@ def test_a_kind_of_dict_becomes_a_dict() -> None:
 
 def test_the_first_loss_is_said_at_once_and_the_next_ones_together() -> None:
     losses = Losses()
-    full = Loss("a", Reason.FULL)
-    assert losses.note([full, full], 0) == 2
-    assert losses.note([full], 1) == 0
-    assert losses.note([full], 9.9) == 0
-    assert losses.note([full], 10) == 3
+    full, closed = Loss("a", Reason.FULL), Loss("b", Reason.CLOSED)
+    assert losses.note([full, full, closed], 0) == (2, full)
+    assert losses.note([full], 1) is None
+    assert losses.note([full], 9.9) is None
+    assert losses.note([closed], 10) is None
+    assert losses.note([full], 10) == (3, full)
     assert losses.statistics()["dropped_full"] == 5
 
 
 def test_losses_without_interest_are_only_counted() -> None:
     losses = Losses()
-    assert losses.note([Loss("a", Reason.CLOSED)], 0) == 0
+    assert losses.note([Loss("a", Reason.CLOSED)], 0) is None
     assert losses.statistics()["dropped_closed"] == 1

@@ -56,8 +56,7 @@ def here(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+def _nothing_closed() -> None:
     ClosingLayer.closed = []
 
 

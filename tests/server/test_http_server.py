@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import logging
 import socket
@@ -21,19 +22,24 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
+async def wait_for(event: threading.Event) -> None:
+    """Wait in an application for what the test decides, without blocking its loop."""
+    await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+
+
 async def answer(send: Any, body: bytes = b"hello", status: int = 200, headers: Any = ()) -> None:
     await send({"type": "http.response.start", "status": status, "headers": list(headers)})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(receive: Any) -> bytes:
-    body = b""
+    parts = []
     while True:
         message = await receive()
         assert message["type"] == "http.request"
-        body += message["body"]
+        parts.append(message["body"])
         if not message["more_body"]:
-            return body
+            return b"".join(parts)
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -184,7 +190,7 @@ def test_an_http_1_0_client_gets_a_body_that_ends_with_the_connection(serve: Any
 
 
 def test_the_answer_to_head_has_the_headers_and_no_body(serve: Any) -> None:
-    data = serve(hello).exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" + b"HEAD / HTTP/1.0\r\n\r\n")
+    data = serve(hello).exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.0\r\n\r\n")
     assert data.count(b"content-length: 5\r\n") == 2
     assert b"hello" not in data
 
@@ -209,8 +215,7 @@ def test_100_continue_is_sent_when_the_application_asks_for_the_body(serve: Any)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
-        while not asked.is_set():
-            await asyncio.sleep(0.01)
+        await wait_for(asked)
         await answer(send, await read_body(receive))
 
     with serve(app).connect() as client:
@@ -252,11 +257,10 @@ def test_an_upload_waits_for_the_application(serve: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
-        while not go.is_set():
-            await asyncio.sleep(0.01)
+        await wait_for(go)
         await answer(send, b"%d" % len(await read_body(receive)))
 
-    size = 64 << 20
+    size = 32 << 20
     served = serve(app, input_limit=100_000)
     with served.connect() as client:
         client.sendall(
@@ -264,8 +268,8 @@ def test_an_upload_waits_for_the_application(serve: Any) -> None:
         )
         client.settimeout(0.3)
         sent, part = 0, b"x" * (1 << 20)
-        with pytest.raises(TimeoutError):
-            while True:
+        with contextlib.suppress(TimeoutError):
+            while sent < size:
                 sent += client.send(part)
         # The kernels' buffers take some; the server took about its limit.
         assert sent < size // 2
@@ -296,7 +300,7 @@ def test_a_body_over_the_limit_is_refused_with_413(serve: Any) -> None:
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET /" + b"x" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 70000 + b"\r\n\r\n", 431),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
         (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
     ],
 )
@@ -321,10 +325,12 @@ def test_a_bad_chunk_ends_the_request_with_400_and_the_application_is_told(serve
             pass
         seen.append(message)
 
-    data = serve(app).exchange(
+    served = serve(app)
+    data = served.exchange(
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     )
     assert data.startswith(b"HTTP/1.1 400 ")
+    served.wait_until(lambda: seen)
     assert seen == [{"type": "http.disconnect"}]
 
 
@@ -530,8 +536,7 @@ def test_work_after_the_response_goes_on_and_the_connection_too(serve: Any) -> N
         assert scope["type"] == "http"
         await answer(send)
         if scope["path"] == "/work":
-            while not go.is_set():
-                await asyncio.sleep(0.01)
+            await wait_for(go)
             done.set()
 
     served = serve(app, application_close_timeout=0.1)

@@ -1,7 +1,4 @@
-"""Each open page has a ChatConsumer of its own, which lives as long as its socket.
-
-Its methods run one at a time, whether the page or the room's group sent: no locks needed.
-"""
+"""Each open page has a consumer of its own. Its methods run one at a time: no locks needed."""
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer

@@ -19,6 +19,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ROOT_URLCONF = "project.urls"
 LOGIN_URL, LOGIN_REDIRECT_URL = "login", "lobby"
 STATIC_URL = "static/"
+TIME_ZONE = "UTC"
 INSTALLED_APPS = [
     "channels",
     "django.contrib.auth",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..mailbox import Mailbox, SharedMessage
 from .base import Renderer
@@ -39,6 +39,9 @@ class _Rendering(NamedTuple):
     shared: SharedMessage | None = None
     ordinary: bool = False
     failed: bool = False
+
+
+_ORDINARY: Final = _Rendering(ordinary=True)
 
 
 class Delivery:
@@ -89,17 +92,34 @@ class Delivery:
         """Deliver to the members of a group."""
         attached, loop, copy = self._hub.attached, self._loop, self._copy
         expires_at = self._expires_at
+        renderer: Renderer | None = None
+        shared, ordinary, failed = _ORDINARY
         for channel in channels:
             place = attached.get(channel)
             if place is None:
                 self._to_unattached(group, channel)
                 continue
             mailbox, capacity = place
-            # This test and this call are the cost of a broadcast; all else is set aside.
-            if mailbox.renderer is not None or mailbox.loop is not loop:
+            if mailbox.loop is not loop:
                 self._to_mailbox(channel, mailbox, capacity)
-            elif not mailbox.put_layer(copy(), expires_at, capacity):
-                self._refused(channel, mailbox)
+                continue
+            # From here to the end of the loop is the cost of a broadcast. Neighbours
+            # mostly have one renderer, or none.
+            if mailbox.renderer is not renderer:
+                renderer = mailbox.renderer
+                shared, ordinary, failed = self._rendering(renderer)
+            try:
+                if shared is not None:
+                    taken = mailbox.put_shared(shared, expires_at, capacity)
+                elif ordinary:
+                    taken = mailbox.put_layer(copy(), expires_at, capacity)
+                else:
+                    taken = not failed
+            except Exception:
+                self._failed(channel, self.lost)
+            else:
+                if not taken:
+                    self._refused(channel, mailbox, failed)
         self._send_elsewhere()
 
     # -- one channel -------------------------------------------------------
@@ -131,14 +151,20 @@ class Delivery:
         else:
             self._elsewhere.setdefault(mailbox.loop, []).append(parcel)
 
-    def _refused(self, channel: str, mailbox: Mailbox) -> None:
-        self.lost.append(Loss(channel, Reason.CLOSED if mailbox.closed else Reason.FULL))
+    def _refused(self, channel: str, mailbox: Mailbox, failed: bool = False) -> None:
+        if failed:
+            reason = Reason.FAILED
+        else:
+            reason = Reason.CLOSED if mailbox.closed else Reason.FULL
+        self.lost.append(Loss(channel, reason))
+
+    def _failed(self, channel: str, lost: list[Loss]) -> None:
+        logger.exception("Writing a message to channel %r failed", channel)
+        lost.append(Loss(channel, Reason.FAILED))
 
     # -- contents ----------------------------------------------------------
 
     def _content_for(self, channel: str, mailbox: Mailbox) -> dict[str, Any] | SharedMessage | None:
-        if mailbox.renderer is None:
-            return self._copy()
         rendering = self._rendering(mailbox.renderer)
         if rendering.ordinary:
             return self._copy()
@@ -146,7 +172,9 @@ class Delivery:
             self.lost.append(Loss(channel, Reason.FAILED))
         return rendering.shared
 
-    def _rendering(self, renderer: Renderer) -> _Rendering:
+    def _rendering(self, renderer: Renderer | None) -> _Rendering:
+        if renderer is None:
+            return _ORDINARY
         rendering = self._rendered.get(renderer)
         if rendering is None:
             rendering = self._rendered[renderer] = self._render(renderer)
@@ -172,8 +200,7 @@ class Delivery:
             else:
                 taken = mailbox.put_layer(content, self._expires_at, capacity)
         except Exception:
-            logger.exception("Writing a message to channel %r failed", channel)
-            lost.append(Loss(channel, Reason.FAILED))
+            self._failed(channel, lost)
             return
         if not taken:
             lost.append(Loss(channel, Reason.CLOSED if mailbox.closed else Reason.FULL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -33,25 +34,39 @@ class Loss(NamedTuple):
     reason: Reason
 
 
-class Losses:
-    """Counts losses and says when a warning is due: the first, then one each 10 s."""
+class Report(NamedTuple):
+    """What a warning has to say: how many losses since the one before, and the last of them."""
 
-    __slots__ = ("_silent_until", "_unsaid", "counts")
+    total: int
+    last: Loss
+
+
+class Losses:
+    """Counts losses and says when a warning is due: the first, then one each 10 s.
+
+    Any thread may report some.
+    """
+
+    __slots__ = ("_lock", "_silent_until", "_unsaid", "counts")
 
     def __init__(self) -> None:
         self.counts: Counter[Reason] = Counter()
         self._silent_until = -math.inf
         self._unsaid = 0
+        self._lock = threading.Lock()
 
-    def note(self, lost: Sequence[Loss], now: float) -> int:
-        """Count `lost`; answer how many losses a warning has to report now, 0 for no warning."""
-        self.counts.update(loss.reason for loss in lost)
-        self._unsaid += sum(loss.reason in _SAID for loss in lost)
-        if not self._unsaid or now < self._silent_until:
-            return 0
-        unsaid, self._unsaid = self._unsaid, 0
-        self._silent_until = now + WARN_EVERY
-        return unsaid
+    def note(self, lost: Sequence[Loss], now: float) -> Report | None:
+        """Count `lost`; answer what a warning has to report now, if one is due."""
+        said = [loss for loss in lost if loss.reason in _SAID]
+        with self._lock:
+            self.counts.update(loss.reason for loss in lost)
+            self._unsaid += len(said)
+            if not said or now < self._silent_until:
+                return None
+            report = Report(self._unsaid, said[-1])
+            self._unsaid = 0
+            self._silent_until = now + WARN_EVERY
+            return report
 
     def statistics(self) -> dict[str, int]:
         return {f"dropped_{reason.name.lower()}": self.counts[reason] for reason in Reason}

@@ -173,15 +173,14 @@ class InMemoryChannelLayer(BaseChannelLayer):
         return Delivery(self.hub, message, now, now + self.expiry, running_loop(), on_lost)
 
     def _lost(self, group: str | None, lost: list[Loss]) -> None:
-        count = self._losses.note(lost, self.clock())
-        if count:
-            channel, reason = lost[-1]
+        report = self._losses.note(lost, self.clock())
+        if report is not None:
             logger.warning(
                 "%s: %d message(s) not delivered; the last, to channel %r: %s",
                 "send()" if group is None else f"Group {group!r}",
-                count,
-                channel,
-                reason.value,
+                report.total,
+                report.last.channel,
+                report.last.reason.value,
             )
 
     # Checking a name takes longer than delivering to it, so what the hub knows is

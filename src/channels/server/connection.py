@@ -249,12 +249,14 @@ class HTTPConnection(asyncio.Protocol):
             return
         self._h1.start_next_cycle()
         self._discarded = 0
-        self._idle = True
-        self._deadline.set(self._host.config.keep_alive_timeout)
+        self._idle = not self._held
+        config = self._host.config
+        self._deadline.set(config.keep_alive_timeout if self._idle else config.header_timeout)
         if self._held:
-            self._idle = False
-            self._deadline.set(self._host.config.header_timeout)
             self._release(BODY | PIPELINE)
+        else:
+            # More requests may have come in the bytes of this one.
+            self._advance()
 
     # -- holding the client's bytes back -------------------------------------
 

@@ -123,7 +123,9 @@ class WebSocketSession:
         self._keepalive: Keepalive | None = None
         self._denial: Denial | None = None
         self._running: Running | None = None
-        self._held = self._failed = False
+        self._failed = False
+        # Nothing is heard before the application has answered the handshake.
+        self._held = True
         self._pending_pong: bytes | None = None
         self.heard = False
         self.mailbox = Mailbox(loop, self, config.input_limit)
@@ -152,6 +154,9 @@ class WebSocketSession:
             self._ws.receive_data(data)
             if not self._held:
                 self._deliver()
+            elif self.state is State.CONNECTING:
+                # RFC 6455 4.1: a client waits for the 101; what comes before it waits too.
+                self._transport.pause_reading()
 
     def _deliver(self) -> None:
         next_event = self._ws.next_event
@@ -264,6 +269,7 @@ class WebSocketSession:
         self._keepalive = Keepalive(self, self._deadline, self._host.config)
         self._keepalive.start()
         self._act("connected")
+        self.resume_input()
 
     def _start_denial(self) -> Denial:
         assert self._encode is not None

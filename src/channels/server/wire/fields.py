@@ -9,7 +9,7 @@ looked for only after one of them failed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ...types import Header
 
@@ -23,8 +23,10 @@ def is_token(value: bytes) -> bool:
     return _TOKEN.fullmatch(value) is not None
 
 
-def list_items(values: Iterable[bytes]) -> list[bytes]:
+def list_items(values: Sequence[bytes]) -> list[bytes]:
     """Split comma-separated field values; empty items do not count (RFC 9110 5.6.1)."""
+    if not values:
+        return []
     items = (item.strip(b" \t") for value in values for item in value.split(b","))
     return [item for item in items if item]
 

@@ -52,26 +52,16 @@ def malformed(why: str) -> ProtocolError:
 class Head:
     """What httptools calls back with, for one request."""
 
-    __slots__ = (
-        "_count",
-        "_limits",
-        "_room",
-        "complete",
-        "error",
-        "headers",
-        "known",
-        "started",
-        "target",
-    )
+    __slots__ = ("_fields", "_limits", "complete", "error", "headers", "known", "started", "target")
 
     def __init__(self, limits: H1Limits) -> None:
         self._limits = limits
-        self._room = limits.max_headers_size
-        self._count = 0
+        self._fields: list[Header] = []
         self.started = False
         self.complete = False
         self.error: ProtocolError | None = None
         self.target = b""
+        # Filled by `settle`: all fields, and the values of those that are acted on.
         self.headers: list[Header] = []
         self.known: dict[bytes, list[bytes]] = {}
 
@@ -85,28 +75,34 @@ class Head:
             self.error = self.error or ProtocolError(414, f"The target is over {limit} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count += 1
-        self._room -= len(name) + len(value) + 4
-        if self._room < 0 or self._count > self._limits.max_header_count:
+        if len(self._fields) < self._limits.max_header_count:
+            self._fields.append((name, value))
+        else:
             self.error = self.error or too_large(self._limits)
-        if self.error is not None:
-            return
-        name = name.lower()
-        # CVE-2015-0219: X_Auth and X-Auth become one name in WSGI's (and Django's)
-        # environ, so a client could put itself in the place of a proxy.
-        if b"_" in name:
-            return
-        # RFC 9112 5: space around a value does not belong to it.
-        value = value.strip(b" \t")
-        self.headers.append((name, value))
-        if name in _KNOWN:
-            self.known.setdefault(name, []).append(value)
 
     def on_headers_complete(self) -> None:
         self.complete = True
 
+    def settle(self, size: int) -> ProtocolError | None:
+        """Take the fields over, once they are complete; the head had `size` bytes in all."""
+        fields = self._fields
+        limit = self._limits.max_headers_size
+        if size > limit and sum(len(name) + len(value) + 4 for name, value in fields) > limit:
+            return too_large(self._limits)
+        # RFC 9112 5: space around a value does not belong to it. CVE-2015-0219: X_Auth and
+        # X-Auth become one name in WSGI's (and Django's) environ, so a client could put
+        # itself in the place of a proxy.
+        self.headers = [
+            (name.lower(), value.strip(b" \t")) for name, value in fields if b"_" not in name
+        ]
+        for name, value in self.headers:
+            if name in _KNOWN:
+                self.known.setdefault(name, []).append(value)
+        return None
+
 
 def judge(method: bytes, version: str, head: Head) -> ProtocolError | None:
+    """Refuse what llhttp lets through and a server should not."""
     if version not in ("1.0", "1.1"):
         return NOT_SPOKEN
     # RFC 9110 9.3.6: CONNECT asks for a tunnel; this is no proxy.
@@ -128,12 +124,15 @@ def _judge_host(version: str, hosts: list[bytes]) -> ProtocolError | None:
 
 
 def _judge_coding(version: str, known: dict[bytes, list[bytes]]) -> ProtocolError | None:
-    codings = [coding.lower() for coding in list_items(known.get(b"transfer-encoding", []))]
+    coding = known.get(b"transfer-encoding", [])
     lengths = known.get(b"content-length", [])
+    if not coding and not lengths:
+        return None
+    codings = [name.lower() for name in list_items(coding)]
     # RFC 9112 6.1: both at once, or chunks from HTTP/1.0, are how requests are smuggled.
-    if codings and (lengths or version == "1.0"):
+    if coding and (lengths or version == "1.0"):
         return malformed("Transfer-Encoding stands with Content-Length or with HTTP/1.0")
-    if b"transfer-encoding" in known and codings != [b"chunked"]:
+    if coding and codings != [b"chunked"]:
         return ProtocolError(501, "The only transfer coding understood is chunked.")
     if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
         return malformed("Content-Length is not one number")
@@ -141,6 +140,7 @@ def _judge_coding(version: str, known: dict[bytes, list[bytes]]) -> ProtocolErro
 
 
 def build_request(method: bytes, version: str, head: Head, has_body: bool) -> Request:
+    """Make a Request of a head that was judged."""
     known = head.known
     options = [option.lower() for option in list_items(known.get(b"connection", []))]
     # RFC 9112 9.3: HTTP/1.1 goes on unless told to close, HTTP/1.0 only if told to go on.

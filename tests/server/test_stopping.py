@@ -1,0 +1,203 @@
+"""Starting and stopping: embedded in a loop, in a thread, and as a process with signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from channels.server import Server, ServerConfig
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+APP = """
+import asyncio, sys
+
+def say(text):
+    print(text, flush=True)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        say("lifespan shutdown")
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "http":
+        say("request")
+        await asyncio.sleep(float(scope["path"][1:] or 0))
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"finished"})
+    else:
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            pass
+        say("disconnect %d" % message["code"])
+"""
+
+
+class Process:
+    """`channels serve` as a user runs it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        (folder / "site_app.py").write_text(APP)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "channels", "serve", "site_app:app", "-p", "0", *options],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        assert "Listening on http://127.0.0.1:" in line, line + self.process.stderr.read()
+        self.address = ("127.0.0.1", int(line.rpartition(":")[2]))
+
+    def said(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    yield process
+    if process.process.poll() is None:
+        process.process.kill()
+        process.finish()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_finish_closes_sockets_and_exits_0(
+    process: Process, number: signal.Signals
+) -> None:
+    idle = socket.create_connection(process.address, timeout=5)
+    busy = socket.create_connection(process.address, timeout=5)
+    busy.sendall(b"GET /0.3 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert process.said() == "request"
+    with connect(f"ws://127.0.0.1:{process.address[1]}/") as client:
+        process.process.send_signal(number)
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
+    assert idle.recv(10) == b""
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(process.address, timeout=5)
+    response = busy.makefile("rb").read()
+    assert b"connection: close\r\n" in response
+    assert response.endswith(b"finished")
+    idle.close()
+    busy.close()
+    status, out, err = process.finish()
+    assert status == 0
+    assert out.splitlines() == ["disconnect 1012", "lifespan shutdown"]
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_cuts_everything_off_and_exits_1(process: Process) -> None:
+    with socket.create_connection(process.address, timeout=5) as busy:
+        busy.sendall(b"GET /60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert process.said() == "request"
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.stderr is not None
+        assert "Stopping" in process.process.stderr.readline()
+        process.process.send_signal(signal.SIGTERM)
+        status, _, err = process.finish()
+    assert status == 1
+    assert "by force" in err
+    assert "Traceback" not in err
+
+
+# -- embedded ------------------------------------------------------------------------
+
+
+async def slow(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] in ("http", "websocket")
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+    await asyncio.Event().wait()
+
+
+def test_what_does_not_finish_in_time_is_cut_off_and_counted_in_the_log(
+    serve: Any, caplog: Any
+) -> None:
+    served = serve(slow, graceful_timeout=0.2)
+    with served.connect() as client:
+        client.sendall(GET)
+        served.wait_until(lambda: served.statistics["applications"])
+        served.stop()
+    assert "1 application(s) were still running after 0.2 s; cancelled." in caplog.text
+
+
+def test_a_server_can_be_embedded_started_and_stopped_twice() -> None:
+    async def scenario() -> None:
+        for _ in range(2):
+            server = Server(slow, ServerConfig(port=0))
+            await server.start()
+            host, port = server.addresses[0]
+            reader, writer = await asyncio.open_connection(host, port)
+            await server.stop()
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+            await server.stop()
+            assert server.addresses == []
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+
+
+def test_a_server_runs_in_a_thread_and_stops_when_asked() -> None:
+    server = Server(slow, ServerConfig(port=0))
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(server.run()))
+    thread.start()
+    end = time.monotonic() + 10
+    while not server.addresses:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    server.request_stop()
+    thread.join(10)
+    assert statuses == [0]
+
+
+def test_a_stop_asked_for_before_the_start_is_not_forgotten() -> None:
+    server = Server(slow, ServerConfig(port=0))
+    server.request_stop()
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_run_leaves_the_signal_handlers_of_its_process_as_they_were() -> None:
+    code = (
+        "import signal, threading\n"
+        "from channels.server import Server, ServerConfig\n"
+        "mine = lambda *a: None\n"
+        "signal.signal(signal.SIGTERM, mine)\n"
+        "server = Server(lambda s, r, d: None, ServerConfig(port=0, lifespan='off'))\n"
+        "server.request_stop()\n"
+        "assert server.run() == 0\n"
+        "assert signal.getsignal(signal.SIGTERM) is mine\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, timeout=20, check=False)
+    assert done.returncode == 0
