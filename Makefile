@@ -10,7 +10,8 @@ help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: .venv/.installed ## Serve the example chat on http://127.0.0.1:8000 (PORT= overrides)
-	@exec $(BIN)/python examples/chat/manage.py demo --port $(PORT)
+	@# With job control the terminal's Ctrl-C goes to the demo alone: it stops cleanly, and so does make.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/python examples/chat/manage.py demo --port $(PORT)
 
 test: .venv/.test-tools ## Install what the tests need, check, and run all of them
 	@PYTHON=$(BIN)/python scripts/system-packages

@@ -2,7 +2,7 @@
 
 They live in `.venvs/` beside the compiled load generator; both are made anew only
 when what they are made from has changed, which a stamp beside them tells. All are
-made from one interpreter: builds of the same Python differ twofold in speed. With
+made from one interpreter: builds of the same Python differ in speed. With
 the interpreter of `.venv` our own side runs from there, else from `.venvs/` too.
 """
 

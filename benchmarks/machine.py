@@ -17,8 +17,8 @@ from .environments import ROOT
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-# Pure Python mixed as it is in a consumer. Its time says how fast this build of Python
-# is: without profile-guided optimization it takes about twice as long.
+# Python mixed as it is in a consumer. Its time says how fast this build on this machine
+# was: builds of the same version differ, and so does a machine from hour to hour.
 _YARDSTICK = """
 import json, timeit
 event = {"type": "chat.message", "message": "x" * 80}

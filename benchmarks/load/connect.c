@@ -85,8 +85,8 @@ static void take_event(struct run *r, struct connection *c) {
 }
 
 /* A sleeping generator must be woken, and the kernel bills that to the server's write: on a
- * virtual machine as much as the write itself, and only to servers too slow to keep the
- * generator awake. Real clients are other machines; so, spinning, it never sleeps. */
+ * virtual machine it can cost as much as the write itself, and it falls only on servers too
+ * slow to keep the generator awake. Real clients are other machines; so, spinning, it never sleeps. */
 void wait_events(struct run *r, int timeout_ms) {
     struct epoll_event events[EVENTS];
     uint64_t from = now_ns();

@@ -45,7 +45,9 @@ def fetch(process: subprocess.Popen[str]) -> bytes:
     """Fetch / from a starting server, then stop it."""
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert "Listening on " in line, line + process.stderr.read()
+    if "Listening on " not in line:
+        process.kill()
+        raise AssertionError(line + process.stderr.read())
     with urllib.request.urlopen(line.partition("Listening on ")[2].strip(), timeout=5) as response:
         body: bytes = response.read()
     return body

@@ -58,8 +58,21 @@ def test_a_startup_that_fails_keeps_the_server_from_starting(serve: Any) -> None
         serve(App(startup="no database"))
 
 
-def test_an_application_without_lifespan_is_served(serve: Any) -> None:
-    assert b" 200 OK" in serve(App(startup=ValueError("unknown scope type"))).exchange(GET)
+def test_an_application_without_lifespan_is_served_quietly(serve: Any, caplog: Any) -> None:
+    app = App()
+
+    async def http_only(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError("unknown scope type")
+        await app(scope, receive, send)
+
+    assert b" 200 OK" in serve(http_only).exchange(GET)
+    assert [r for r in caplog.records if r.levelno > logging.DEBUG] == []
+
+
+def test_a_startup_that_raises_is_logged_and_served_all_the_same(serve: Any, caplog: Any) -> None:
+    assert b" 200 OK" in serve(App(startup=KeyError("no database"))).exchange(GET)
+    assert "no database" in caplog.text
 
 
 def test_an_application_that_must_have_a_lifespan_is_not_served_without(serve: Any) -> None:

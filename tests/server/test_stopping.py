@@ -62,7 +62,9 @@ class Process:
         )
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
-        assert "Listening on http://127.0.0.1:" in line, line + self.process.stderr.read()
+        if "Listening on http://127.0.0.1:" not in line:
+            self.process.kill()
+            raise AssertionError(line + self.process.stderr.read())
         self.address = ("127.0.0.1", int(line.rpartition(":")[2]))
 
     def said(self) -> str:

@@ -68,6 +68,8 @@ class Listener:
             try:
                 connection, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError):
+                # Nobody waits any more: the next pause is a new one.
+                self._warned = False
                 return
             except ConnectionAbortedError:
                 continue
@@ -76,7 +78,6 @@ class Listener:
                     raise
                 self._pause(error)
                 return
-            self._warned = False
             self._take(connection)
 
     def _take(self, connection: socket.socket) -> None:
@@ -164,7 +165,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
         )
     except socket.gaierror as error:
         raise StartError(
-            f"The address {host!r} to bind to is not known: {error.strerror}."
+            f"The address {host!r} is not known: {error.strerror}."
         ) from error
     bound: list[socket.socket] = []
     failure: OSError | None = None

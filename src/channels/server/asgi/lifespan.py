@@ -86,8 +86,11 @@ class Lifespan:
             logger.error("The application failed in its lifespan.", exc_info=error)
         elif self._mode == "on":
             self._settle(f"{type(error).__name__}: {error}")
+        elif len(self._mailbox):
+            # It never asked for the event: it does not know the protocol.
+            logger.debug("The application is served without lifespan; it raised %r.", error)
         else:
-            logger.info("The application is served without lifespan; it raised %r.", error)
+            logger.error("The application failed to start; it is served anyway.", exc_info=error)
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
