@@ -114,12 +114,13 @@ def test_every_command_of_a_page_would_be_understood(page: Path) -> None:
 
 
 def understand(words: list[str], place: str) -> None:
-    words = [word for word in words if not re.match(r"[A-Z]+=", word)]
+    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
     match words:
         case ["make", *targets]:
             assert set(targets) <= makefile_targets(), place
         case ["channels", *arguments] | ["python", "-m", "channels", *arguments]:
-            make_parser().parse_args(arguments)
+            if arguments != ["--version"]:
+                make_parser().parse_args(arguments)
         case ["python", "manage.py", name, *arguments]:
             command = load_command_class(get_commands()[name], name)
             command.create_parser("manage.py", name).parse_args(arguments)
@@ -261,7 +262,8 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     places = [ROOT, SOURCE, page.parent]
     for span in code_spans(page):
-        if re.fullmatch(r"[\w./-]+(\.py|\.md|\.toml|/)", span):
+        # Not the files of the README's project, nor URLs.
+        if re.fullmatch(r"(?!mysite|/)[\w./-]+(\.py|\.md|\.toml|/)", span):
             assert any((place / span).exists() for place in places), span
 
 

@@ -22,6 +22,7 @@ from channels.server.wire.events import (
     ResponseBody,
 )
 from channels.server.wire.h1 import H1Connection, H1Limits
+from channels.server.wire.head import Head, judge
 
 END = EndOfRequest()
 EOF = b""
@@ -566,6 +567,21 @@ def test_a_client_that_closes_between_requests_is_no_error(data: bytes) -> None:
         said = read(connection, [*pieces, EOF])
         assert not any(isinstance(event, ProtocolError) for event in said)
         assert connection.next_event() is NEED_DATA
+
+
+@pytest.mark.parametrize("lengths", [[b"1", b"1"], [b"1x"], [b"-1"], [b"1,1"], [b""]])
+def test_a_length_that_llhttp_might_let_through_is_refused(lengths: list[bytes]) -> None:
+    head = Head(H1Limits())
+    head.known = {b"host": [b"a"], b"content-length": lengths}
+    assert judge(b"POST", "1.1", head) == Refused(400)
+
+
+def test_what_piles_up_during_a_request_is_read_after_it() -> None:
+    connection = H1Connection(H1Limits())
+    data = get() * 3
+    for i in range(len(data)):
+        connection.receive_data(data[i : i + 1])
+    assert read(connection, [b"\r\n"]) == [request(), END] * 3
 
 
 def test_after_an_error_nothing_is_read() -> None:

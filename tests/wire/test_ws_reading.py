@@ -31,6 +31,7 @@ from channels.server.wire.ws.connection import (
     WSConnection,
     WSError,
 )
+from channels.server.wire.ws.frames import RSV, RSV1, FrameHead, read_head
 
 
 class Broke:
@@ -80,6 +81,12 @@ MESSAGES = [
         "messages one after the other",
         frame(TEXT, b"a") + frame(BINARY, b"b") + frame(TEXT, b"c" * 130) + frame(TEXT),
         [TextMessage("a"), BinaryMessage(b"b"), TextMessage("c" * 130), TextMessage("")],
+    ),
+    (
+        "5.4",
+        "a short frame after a longer one",
+        frame(BINARY, b"y" * 200) + frame(TEXT, b"x" * 100) + frame(PING),
+        [BinaryMessage(b"y" * 200), TextMessage("x" * 100), Ping(b"")],
     ),
     (
         "5.4",
@@ -320,6 +327,19 @@ def test_empty_fragments_without_end_take_no_memory() -> None:
     assert read(connection, [frame(CONTINUATION, b"end")]) == [TextMessage("end")]
 
 
+def test_a_head_is_not_there_before_its_bytes() -> None:
+    for size in range(14):
+        assert read_head(head(BINARY, 65536, form=8)[:size], 0) is None
+
+
+def test_an_extension_gives_its_bit_a_meaning() -> None:
+    compressed = head(TEXT, 1, rsv=RSV1 >> 4)
+    assert isinstance(read_head(compressed, 0), WSError)
+    allowed = read_head(compressed, 0, RSV & ~RSV1)
+    assert isinstance(allowed, FrameHead)
+    assert allowed.rsv1
+
+
 def test_a_close_that_was_read_is_remembered() -> None:
     connection = WSConnection()
     assert not connection.close_received
@@ -344,7 +364,7 @@ contents = st.one_of(st.text(characters, max_size=150), st.binary(max_size=150))
 
 @st.composite
 def messages(draw: st.DrawFn) -> tuple[bytes, object]:
-    """Draw a message as the frames of a client, with pings between them, and its event."""
+    """Draw a message as the frames of a client, and its event."""
     content = draw(contents)
     payload = content.encode() if isinstance(content, str) else content
     cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
@@ -359,6 +379,12 @@ def messages(draw: st.DrawFn) -> tuple[bytes, object]:
 
 
 @st.composite
+def pings(draw: st.DrawFn) -> tuple[bytes, object]:
+    data = draw(st.binary(max_size=125))
+    return frame(PING, data, mask=draw(masks)), Ping(data)
+
+
+@st.composite
 def pieces_of(draw: st.DrawFn, data: bytes) -> list[bytes]:
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
     edges = [0, *cuts, len(data)]
@@ -368,7 +394,7 @@ def pieces_of(draw: st.DrawFn, data: bytes) -> list[bytes]:
 @settings(max_examples=50, deadline=None, database=None)
 @given(st.data())
 def test_what_a_client_says_is_what_is_read(data: st.DataObject) -> None:
-    said = data.draw(st.lists(messages(), max_size=4))
+    said = data.draw(st.lists(st.one_of(messages(), pings()), max_size=5))
     wire = b"".join(frames for frames, _ in said)
     connection = WSConnection()
     assert read(connection, data.draw(pieces_of(wire))) == [event for _, event in said]

@@ -50,11 +50,9 @@ def write_fields(headers: Sequence[Header]) -> bytes:
 
 
 def _fault(headers: Sequence[Header]) -> str:
-    for header in headers:
-        fault = _fault_of(header)
-        if fault:
-            return f"{fault}; got {shorten(header)}."
-    return f"Headers must be pairs (name, value) of bytes; got {shorten(headers)}."
+    faults = ((_fault_of(header), header) for header in headers)
+    fault, header = next(pair for pair in faults if pair[0])
+    return f"{fault}; got {shorten(header)}."
 
 
 def _fault_of(header: object) -> str | None:

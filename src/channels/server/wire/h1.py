@@ -12,7 +12,6 @@ Nothing piles up: each call of `next_event` reads as far as the next event.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from typing import Final
 
 import httptools
@@ -87,7 +86,8 @@ class H1Connection:
         self._most = limits.max_line + limits.max_headers_size + _REST_OF_HEAD
         self._writer = ResponseWriter()
         # What arrived and was not read yet; reading stands at _position of the first.
-        self._pieces: deque[bytes] = deque()
+        # A list, and not a deque, which is 600 bytes for every connection.
+        self._pieces: list[bytes] = []
         self._position = 0
         self._eof = False
         self._reading: _Reading = _IN_HEAD
@@ -141,7 +141,8 @@ class H1Connection:
     def _advance(self, position: int) -> None:
         self._position = position
         if position == len(self._pieces[0]):
-            self._pieces.popleft()
+            # Joined, what has piled up meanwhile is gone through at linear cost.
+            self._pieces[:] = [b"".join(self._pieces[1:])] if len(self._pieces) > 1 else []
             self._position = 0
 
     def _fail(self, error: ProtocolError) -> ProtocolError:
@@ -286,18 +287,13 @@ def _feed(parser: httptools.HttpRequestParser, head: Head, part: bytes) -> Proto
         # What stands behind the head is ours to read in any case.
         pass
     except httptools.HttpParserError as error:
-        return head.error or _explain(error, head)
+        return head.error or _explain(str(error))
     return head.error
 
 
-def _explain(error: httptools.HttpParserError, head: Head) -> ProtocolError:
-    text = str(error)
-    # No byte behind a head is fed to the parser, except behind one of HTTP/0.9, which
-    # ends without an empty line.
-    if head.complete and isinstance(error, httptools.HttpParserInvalidMethodError):
-        return NOT_SPOKEN
+def _explain(error: str) -> ProtocolError:
     # RFC 9110 15.6.6: another major version gets 505. llhttp has one text for a version that
     # it does not know, and another for the preface of HTTP/2.
-    if text in ("Invalid HTTP version", "Pause on PRI/Upgrade"):
+    if error in ("Invalid HTTP version", "Pause on PRI/Upgrade"):
         return NOT_SPOKEN
-    return malformed(text)
+    return malformed(error)

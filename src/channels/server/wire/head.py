@@ -66,9 +66,6 @@ class Head:
         self.known: dict[bytes, list[bytes]] = {}
 
     def on_url(self, part: bytes) -> None:
-        if self.complete:
-            # HTTP/0.9 ends its head without an empty line.
-            self.error = self.error or NOT_SPOKEN
         self.target += part
         if len(self.target) > self._limits.max_line:
             limit = self._limits.max_line

@@ -215,7 +215,7 @@ class WSConnection:
 
     def _take_frame(self) -> tuple[FrameHead, bytes] | WSError | NeedData:
         data, start = self._data, self._position
-        if len(data) - start < self._needed or not data:
+        if len(data) - start < self._needed:
             return NEED_DATA
         head = read_head(data, start, self._refused_bits)
         if head is None:
@@ -228,7 +228,8 @@ class WSConnection:
         begin = start + head.size
         end = begin + head.length
         if len(data) < end:
-            self._needed = end - start
+            # The shortcut must never leave this behind, so it is for longer frames.
+            self._needed = end - start if head.length > _SHORT else 0
             return NEED_DATA
         payload = unmask(data[begin:end], head.mask)
         self._consume(end)
@@ -293,9 +294,7 @@ class WSConnection:
     def _shut(self) -> None:
         self._opcode = 0
         self._decoder = None
-        # A new one: a bytearray that was cleared keeps none of its memory, but
-        # costs as much.
-        self._message = bytearray()
+        self._message.clear()
         self._short = self._shortest
 
     def _finish(self, opcode: int, payload: bytes) -> Event:
