@@ -66,6 +66,13 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     assert strange == []
 
 
+@all_pages
+def test_no_comment_is_passed_over(page: Path) -> None:
+    text = page.read_text()
+    understood = sum(bool(block.mark) or block.language == "check" for block in blocks(page))
+    assert text.count("<!--") == understood
+
+
 @pytest.mark.usefixtures("db", "fresh_layers")
 @all_pages
 def test_the_python_code_of_a_page_runs(page: Path) -> None:

@@ -126,6 +126,7 @@ sys.exit(server.run())
 """
 
 
+@pytest.mark.slow
 def test_a_full_table_of_descriptors_pauses_accepting_and_is_said_once() -> None:
     process = subprocess.Popen([sys.executable, "-c", FULL], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

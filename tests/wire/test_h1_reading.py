@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -717,13 +718,13 @@ def requests(draw: st.DrawFn) -> tuple[bytes, list[object]]:
     return head + written, [event, *([Body(body)] if body else []), END]
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(st.lists(requests(), max_size=3), st.data())
 def test_what_a_client_asks_is_what_is_read(
     asked: list[tuple[bytes, list[object]]], data: st.DataObject
 ) -> None:
     wire = b"".join(written for written, _ in asked)
     edges = [0, *sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6))), len(wire)]
-    pieces = [wire[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    pieces = [wire[a:b] for a, b in pairwise(edges) if b > a]
     expected = [event for _, events in asked for event in events]
     assert read(H1Connection(H1Limits()), pieces) == expected

@@ -296,7 +296,7 @@ class FakeSocket:
         return io.BytesIO(self.data)
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(st.lists(st.binary(max_size=50), max_size=5), st.booleans(), st.sampled_from(["1.0", "1.1"]))
 def test_a_client_reads_what_was_sent(parts: list[bytes], counted: bool, version: str) -> None:
     connection = asked("GET", version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -370,7 +370,7 @@ def messages(draw: st.DrawFn) -> tuple[bytes, object]:
     cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
     edges = [0, *cuts, len(payload)]
     frames = []
-    for i, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (begin, end) in enumerate(pairwise(edges)):
         opcode = CONTINUATION if i else TEXT if isinstance(content, str) else BINARY
         fin = i == len(edges) - 2
         frames.append(frame(opcode, payload[begin:end], fin=fin, mask=draw(masks)))
@@ -388,10 +388,10 @@ def pings(draw: st.DrawFn) -> tuple[bytes, object]:
 def pieces_of(draw: st.DrawFn, data: bytes) -> list[bytes]:
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
     edges = [0, *cuts, len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
-@settings(max_examples=50, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(st.data())
 def test_what_a_client_says_is_what_is_read(data: st.DataObject) -> None:
     said = data.draw(st.lists(st.one_of(messages(), pings()), max_size=5))
@@ -400,7 +400,7 @@ def test_what_a_client_says_is_what_is_read(data: st.DataObject) -> None:
     assert read(connection, data.draw(pieces_of(wire))) == [event for _, event in said]
 
 
-@settings(max_examples=50, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_no_bytes_do_more_than_break_a_rule(pieces: list[bytes]) -> None:
     whole = read(WSConnection(), [b"".join(pieces)])

@@ -1,12 +1,14 @@
 """One driver for every case of bytes: fed whole, byte by byte, and split at every point.
 
 Where the bytes are cut is the network's choice, so it must not change what a core
-says. A case longer than LONG is split near both ends only, where its heads are.
+says. Of a case longer than LONG only both ends are cut, where its heads are; what
+lies between comes in one piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 LONG = 2000
 EDGE = 40
@@ -15,13 +17,14 @@ Reader = Callable[[Sequence[bytes]], list[object]]
 
 
 def feedings(data: bytes) -> Iterator[list[bytes]]:
+    points = cuts(len(data))
     yield [data]
-    yield [data[i : i + 1] for i in range(len(data))]
-    for point in split_points(len(data)):
+    yield [data[a:b] for a, b in pairwise([0, *points, len(data)])]
+    for point in points:
         yield [data[:point], data[point:]]
 
 
-def split_points(length: int) -> list[int]:
+def cuts(length: int) -> list[int]:
     points = range(1, length)
     return list(points) if length <= LONG else [*points[:EDGE], *points[-EDGE:]]
 

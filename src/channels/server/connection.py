@@ -298,6 +298,7 @@ class HTTPConnection(asyncio.Protocol):
         host.connections.add(session)
         self._closing = True
         self._transport = None
+        self.write = _write_nowhere
         self._discard_deadlines()
         session.start(remainder)
 

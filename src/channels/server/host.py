@@ -12,8 +12,8 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-from ..types import ASGIApplication, Receive, Scope, Send
-from .asgi.ports import Disconnected, Ended
+from ..types import ASGIApplication, ClientDisconnected, Receive, Scope, Send
+from .asgi.ports import Ended
 from .config import ServerConfig
 from .timers import Deadline, Timers
 
@@ -63,7 +63,7 @@ class RunningApplication:
         if not task.cancelled():
             error = task.exception()
         elif self._cancelled:
-            error = Disconnected("cancelled by the server")
+            error = ClientDisconnected("cancelled by the server")
         else:
             error = asyncio.CancelledError("the application cancelled itself")
         ended, self._ended = self._ended, _nobody

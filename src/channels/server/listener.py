@@ -164,9 +164,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except socket.gaierror as error:
-        raise StartError(
-            f"The address {host!r} is not known: {error.strerror}."
-        ) from error
+        raise StartError(f"The address {host!r} is not known: {error.strerror}.") from error
     bound: list[socket.socket] = []
     failure: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):

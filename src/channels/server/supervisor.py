@@ -26,7 +26,7 @@ from .config import ServerConfig, StartError
 from .connection import HTTPConnection
 from .host import Action, ApplicationHost
 from .listener import Listener, bind
-from .loops import new_event_loop, raise_file_limit
+from .loops import calm_garbage_collection, new_event_loop, raise_file_limit
 from .wire.h1 import H1Limits
 
 logger = logging.getLogger("channels.server")
@@ -218,6 +218,8 @@ class Server:
 
     async def _start_wait_stop(self) -> None:
         await self.start()
+        if threading.current_thread() is threading.main_thread():
+            calm_garbage_collection()
         for address in self._addresses:
             logger.info("Listening on %s", address_text(address))
         await self._stop.wait()

@@ -2,15 +2,14 @@
 
 A consumer that has logged an exception with more detail marks the exception
 itself (`__channels_logged__`); it is not logged again here. An application that
-ends with our own `Disconnected` did nothing wrong: its client had left.
+ends with our own `ClientDisconnected` did nothing wrong: its client had left.
 """
 
 from __future__ import annotations
 
 import logging
 
-from ...types import Scope
-from .ports import Disconnected
+from ...types import ClientDisconnected, Scope
 
 logger = logging.getLogger("channels.server")
 
@@ -21,7 +20,7 @@ def describe(scope: Scope) -> str:
 
 
 def log_failure(scope: Scope, error: BaseException) -> None:
-    if isinstance(error, Disconnected) or getattr(error, "__channels_logged__", False):
+    if isinstance(error, ClientDisconnected) or getattr(error, "__channels_logged__", False):
         return
     logger.error("The application failed on %s.", describe(scope), exc_info=error)
 

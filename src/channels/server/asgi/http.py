@@ -13,21 +13,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...mailbox import DirectReceive, Inlet, Mailbox
-from ...types import Header, Message, Receive, Scope
+from ...types import ClientDisconnected, Header, Message, Receive, Scope
 from ..wire.events import Request, Response, ResponseBody
 from . import failures
 from .dates import date_header
 from .flow import Flow
 from .headers import checked, checked_body, checked_status
-from .ports import Deadline, Disconnected, Host, Running
+from .ports import Deadline, Host, Running
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 # A body of this size is written beside its head, not copied behind it.
 JOIN_LIMIT: Final = 16384
-# Added to the size of each queued chunk, for the objects around its bytes.
-CHUNK_OVERHEAD: Final = 256
 
 
 class State(enum.Enum):
@@ -128,7 +126,7 @@ class Exchange:
         self._expecting = self._expecting and not data
         self.request_ended = not more
         self.mailbox.put_client(
-            {"type": "http.request", "body": data, "more_body": more}, len(data) + CHUNK_OVERHEAD
+            {"type": "http.request", "body": data, "more_body": more}, len(data)
         )
 
     @property
@@ -158,7 +156,7 @@ class Exchange:
         """The ASGI `send`: returns when the client keeps up with what was written."""
         kind, responder = message["type"], self._responder
         if self.state is State.GONE:
-            raise Disconnected(f"{kind!r} was sent, but the client has gone.")
+            raise ClientDisconnected(f"{kind!r} was sent, but the client has gone.")
         if kind == "http.response.body" and self._headers is not None:
             self._send_body(message)
         elif kind == "http.response.start" and self.state is State.AWAITED:

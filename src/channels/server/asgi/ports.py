@@ -13,10 +13,6 @@ from ...types import Receive, Scope, Send
 from ..config import ServerConfig
 
 
-class Disconnected(ConnectionError):
-    """The client is gone or the connection is closing: what was sent reached nobody."""
-
-
 class Transport(Protocol):
     """The part of an asyncio transport that is used."""
 
@@ -40,8 +36,8 @@ class Deadline(Protocol):
 class Running(Protocol):
     """An application at work in a task of its own."""
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     def cancel(self) -> None: ...
 
 

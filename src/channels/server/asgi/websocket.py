@@ -13,10 +13,11 @@ and its sink (frames shared by many sockets are written past the application).
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...mailbox import DirectReceive, Mailbox
-from ...types import Message, Scope
+from ...types import ClientDisconnected, Message, Scope
 from ..wire.events import NEED_DATA
 from ..wire.ws.connection import (
     BinaryMessage,
@@ -33,14 +34,10 @@ from .denial import Denial, Encode
 from .flow import Flow
 from .http import client_text
 from .keepalive import Keepalive
-from .ports import Deadline, Disconnected, Host, Running, Transport
+from .ports import Deadline, Host, Running, Transport
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-
-# Added to the size of each queued message, for the objects around its content:
-# a flood of empty messages is then over the budget as well.
-MESSAGE_OVERHEAD: Final = 256
 
 # RFC 6455 7.4.1 and the IANA registry.
 NORMAL: Final = 1000
@@ -133,7 +130,7 @@ class WebSocketSession:
         self.scope = scope
         self.state = State.CONNECTING
         self.writable = False
-        self.kind = ("websocket", None)
+        self.kind: Hashable = ("websocket", None)
 
     def start(self, remainder: bytes) -> None:
         """Start the application; `remainder` is what came behind the request head."""
@@ -164,7 +161,7 @@ class WebSocketSession:
         while event is not NEED_DATA:
             if type(event) is TextMessage:
                 text = event[0]
-                self._put({"type": "websocket.receive", "text": text}, len(text) + MESSAGE_OVERHEAD)
+                self._put({"type": "websocket.receive", "text": text}, len(text))
             else:
                 self._other_event(event)
             # Over the mailbox's budget: what is parsed next waits in the wire core.
@@ -176,7 +173,7 @@ class WebSocketSession:
         kind = type(event)
         if kind is BinaryMessage:
             data = event.data
-            self._put({"type": "websocket.receive", "bytes": data}, len(data) + MESSAGE_OVERHEAD)
+            self._put({"type": "websocket.receive", "bytes": data}, len(data))
         elif kind is Ping:
             self._pong(event.data)
         elif kind is CloseReceived:
@@ -228,7 +225,7 @@ class WebSocketSession:
         elif state is State.DENYING and kind == "websocket.http.response.body":
             await self._send_denial_body(message)
         elif state is State.CLOSING or state is State.CLOSED:
-            raise Disconnected(f"{kind!r} was sent, but {state.value}.")
+            raise ClientDisconnected(f"{kind!r} was sent, but {state.value}.")
         else:
             raise RuntimeError(f"{kind!r} was sent while {state.value}; expected {_LEGAL[state]}.")
 
@@ -236,7 +233,7 @@ class WebSocketSession:
         if self._flow.paused:
             await self._flow.drain()
             if self.state is not OPEN:
-                raise Disconnected("The client did not take what was sent, and is gone.")
+                raise ClientDisconnected("The client did not take what was sent, and is gone.")
         self._write(self._frame(message))
         if self._flow.paused:
             await self._flow.drain()
@@ -254,7 +251,7 @@ class WebSocketSession:
             return self._ws.text(text)
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"The bytes of 'websocket.send' are bytes, but came {data!r:.80}.")
-        return self._ws.binary(data)
+        return self._ws.binary(bytes(data))
 
     # -- the handshake -------------------------------------------------------
 

@@ -193,7 +193,7 @@ class H1Connection:
         if error is not None:
             return self._fail(error)
         self._expect_body(head)
-        request = build_request(parser.get_method(), version, head, self._reading is not _AT_END)
+        request = build_request(method, version, head, self._reading is not _AT_END)
         self._parser = self._head = None
         self._fed = 0
         self._tail = b""
