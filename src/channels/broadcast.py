@@ -63,6 +63,11 @@ class broadcast:
     def __get__(self, instance: Any, owner: type[Any]) -> Callable[[Message], Any]:
         if instance is None:
             return functools.partial(self.function, owner)
+        if not hasattr(instance, "send_rendered"):
+            raise TypeError(
+                f"@broadcast is for WebSocket consumers; {owner.__qualname__} should derive from "
+                "one of channels.generic.websocket, or handle this message without @broadcast."
+            )
         return lambda event: instance.send_rendered(self.render(owner, event))
 
 
@@ -90,7 +95,9 @@ def renderer_of(owner: Any) -> Renderer | None:
     for base in reversed(owner.__mro__):
         found.update(base.__dict__)
     by_name = {name: value for name, value in found.items() if isinstance(value, broadcast)}
-    if not by_name or not all(_is_ours(owner, name) for name in SENDING_METHODS):
+    if not by_name or "send_rendered" not in found:
+        return None
+    if not all(_is_ours(owner, name) for name in SENDING_METHODS):
         return None
     return Renderer(owner, by_name)
 

@@ -99,6 +99,9 @@ class AsyncConsumer:
     _serves_one_scope: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("type") == "lifespan" and not hasattr(self, "lifespan_startup"):
+            # ASGI lifespan 2.0: raising, with nothing read, says that we do without.
+            raise UnknownMessageType(f"{name_that_thing(self)} has no handler for lifespan events")
         if "_serves_one_scope" not in self.__dict__:
             # An instance used as an application serves each scope with a copy of
             # its own, or connections would overwrite each other's state.
@@ -236,6 +239,7 @@ class _Run:
             code = INTERNAL_ERROR
             raise
         finally:
+            self.mailbox.forget_reader()
             await self._tell_disconnect(code)
 
     async def _loop(self) -> None:

@@ -25,8 +25,8 @@ from typing import Any, Final, Protocol
 
 from .types import Message, Send
 
-# Messages that a client may have waiting before the server stops reading: one
-# message of the default size limit (1 MiB) always fits whole.
+# What a client may have waiting before the server stops reading, in bytes, or
+# characters of text: about one message of the default size limit.
 DEFAULT_CLIENT_LIMIT: Final = 1 << 20
 # What an event costs beyond its payload, roughly: without it, empty messages
 # would cost a client nothing and the server all its memory.
@@ -156,7 +156,7 @@ class Mailbox:
     # -- filling -----------------------------------------------------------
 
     def put_client(self, message: Message, size: int) -> None:
-        """Queue an event of the client; `size` is its payload in bytes."""
+        """Queue an event of the client; `size` is its payload, in bytes or characters."""
         if self.closed:
             return
         size += EVENT_BYTES
@@ -271,6 +271,10 @@ class Mailbox:
         waiter = self._waiter = self.loop.create_future()
         return waiter
 
+    def forget_reader(self) -> None:
+        """The reader is gone: nothing may go past the mailbox in its name."""
+        self._waiter = None
+
     async def wait(self) -> None:
         """Return when an entry or a failure is there."""
         if self._entries or self._failure is not None:
@@ -309,6 +313,7 @@ class Mailbox:
     def close(self) -> int:
         """Refuse all that comes; answer how many entries were left unread."""
         self.closed = True
+        self.sink = None
         left = len(self._entries)
         self._entries.clear()
         self.client_bytes = self.layer_count = 0

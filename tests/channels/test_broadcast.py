@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from channels.broadcast import broadcast, renderer_of
+from channels.consumer import AsyncConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
-from channels.mailbox import DirectReceive, Mailbox
+from channels.mailbox import DirectReceive, Mailbox, SharedMessage
 from channels.testing import WebsocketCommunicator
 from channels.types import Message
 
@@ -249,3 +250,36 @@ def test_wrong_functions_are_refused_when_the_class_is_made() -> None:
             @broadcast
             def room_message(self, event: Message) -> Any:
                 return "x"
+
+
+def test_on_a_consumer_of_another_kind_it_is_an_error_that_says_what_to_do() -> None:
+    class Plain(AsyncConsumer):
+        @broadcast
+        def room_message(cls, event: Message) -> Any:
+            return "x"
+
+    assert renderer_of(Plain) is None
+    with pytest.raises(TypeError, match=r"Plain should derive from one of channels\.generic"):
+        Plain().room_message  # noqa: B018
+
+
+def test_nothing_goes_past_a_consumer_that_is_ending(layer: InMemoryChannelLayer) -> None:
+    ending, go_on = asyncio.Event(), asyncio.Event()
+
+    class Ending(Room):
+        async def disconnect(self, code: int) -> None:
+            ending.set()
+            await go_on.wait()
+
+    async def test() -> list[Any]:
+        server, task = await serve(Ending)
+        task.cancel()
+        await ending.wait()
+        server.mailbox.put_shared(SharedMessage("late", None), float("inf"), 10)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.mailbox.put_shared(SharedMessage("later", None), float("inf"), 10)
+        return server.log
+
+    assert run(test) == ["websocket.accept"]

@@ -354,6 +354,36 @@ def test_a_receive_that_fails_ends_the_consumer_with_its_error() -> None:
     run(test)
 
 
+def test_messages_that_a_consumer_never_got_to_are_counted(layer: InMemoryChannelLayer) -> None:
+    class Stopping(Recorder):
+        async def room_message(self, message: Message) -> None:
+            raise StopConsumer
+
+    async def test() -> None:
+        client, channel = await opened(Stopping.as_asgi())
+        for _ in range(5):
+            await layer.send(channel, {"type": "room.message"})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+    assert layer.statistics()["unread"] == 4
+
+
+def test_a_consumer_serves_without_lifespan() -> None:
+    async def test() -> None:
+        async def receive() -> Message:
+            raise AssertionError("nothing is to be read")
+
+        async def send(message: Message) -> None:
+            raise AssertionError("nothing is to be said")
+
+        with pytest.raises(UnknownMessageType, match="no handler for lifespan events"):
+            await Recorder.as_asgi()({"type": "lifespan"}, receive, send)
+
+    run(test)
+
+
 # -- foreign parts ---------------------------------------------------------
 
 

@@ -293,6 +293,7 @@ def test_statistics_count_what_is_there(run: Any) -> None:
             "groups": 1,
             "memberships": 2,
             "waiting": 2,
+            "unread": 0,
             "expired": 0,
             "dropped_full": 0,
             "dropped_closed": 0,

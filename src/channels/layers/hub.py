@@ -39,6 +39,8 @@ class Hub:
         self._groups = Groups(group_expiry, alive=self.attached)
         self.groups = self._groups.members
         self.expired = 0
+        # Delivered to a mailbox whose consumer ended before it came to them.
+        self.unread = 0
         self._capacity_of = capacity_of
         self._expiry = expiry
         self._sweep_at = -math.inf
@@ -68,6 +70,7 @@ class Hub:
             place = self.attached.pop(channel, None)
             if place is not None:
                 self.expired += place[0].expired
+                self.unread += place[0].layer_count
             queue = self.queues.pop(channel, None)
             if queue is not None:
                 self._forget(queue)
@@ -181,7 +184,7 @@ class Hub:
                 self._forget(queue)
 
     def statistics(self) -> dict[str, int]:
-        """Count channels, groups, memberships, waiting messages, and those that went stale."""
+        """Count channels, groups, memberships, and messages: waiting, stale, never read."""
         with self._lock:
             mailboxes = [mailbox for mailbox, _ in self.attached.values()]
             queues = self.queues.values()
@@ -190,6 +193,7 @@ class Hub:
                 "groups": len(self.groups),
                 "memberships": sum(map(len, self.groups.values())),
                 "waiting": sum(map(len, queues)) + sum(box.layer_count for box in mailboxes),
+                "unread": self.unread,
                 "expired": self.expired
                 + sum(queue.expired for queue in queues)
                 + sum(box.expired for box in mailboxes),
