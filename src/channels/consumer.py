@@ -25,10 +25,12 @@ from .layers import get_channel_layer
 from .mailbox import (
     CLIENT,
     DEFAULT_CLIENT_LIMIT,
+    DISCONNECT,
     LAYER,
     SHARED,
     Mailbox,
     SharedMessage,
+    Source,
 )
 from .threads import CallerLane, Lane, lane
 from .types import ASGIApplication, ClientDisconnected, Message, Receive, Scope, Send
@@ -56,7 +58,9 @@ CONNECTION_LOST: Final = 1006
 
 
 @functools.lru_cache(maxsize=1024)
-def _handler_name(type_: str) -> str:
+def _handler_name(type_: Any) -> str:
+    if not isinstance(type_, str):
+        raise TypeError
     name = type_.replace(".", "_")
     if name.startswith("_"):
         raise UnknownMessageType("Malformed type in message (leading underscore)")
@@ -66,11 +70,16 @@ def _handler_name(type_: str) -> str:
 def get_handler_name(message: Message) -> str:
     """Return the name of the method that handles `message`: its type, dots as underscores.
 
-    ValueError where the type is missing or would name a private method.
+    ValueError where the type is missing, no str, or would name a private method.
     """
-    if "type" not in message:
-        raise UnknownMessageType("Incoming message has no 'type' attribute")
-    return _handler_name(message["type"])
+    try:
+        return _handler_name(message["type"])
+    except KeyError:
+        raise UnknownMessageType("Incoming message has no 'type' attribute") from None
+    except TypeError:
+        raise UnknownMessageType(
+            f"The type of a message is a str, but came {message['type']!r:.80}"
+        ) from None
 
 
 def as_application(thing: Any) -> ASGIApplication:
@@ -252,41 +261,34 @@ class _Run:
                 continue
             source, content, _number = entry
             try:
-                if source is CLIENT:
+                if source is CLIENT or source is LAYER:
                     await dispatch(content)
-                elif source is LAYER:
-                    await self._layer_message(content)
                 elif source is SHARED:
                     await consumer._send_shared(content)
                 else:
-                    await self._disconnected(content)
-            except ClientDisconnected:
-                # The client left while the handler was sending to it. Its
-                # disconnect is on the way, and is what the consumer hears of it.
-                logger.debug("%s: the client left before %s", self._where(), _describe(content))
+                    self.told = True
+                    await dispatch(content)
             except StopConsumer:
                 raise
             except Exception as error:
-                self._log(error, content)
-                raise
+                self._failed(error, source, content)
             if active.open:
                 active.end_event()
 
-    async def _disconnected(self, message: Message) -> None:
-        self.told = True
-        try:
-            await self.consumer.dispatch(message)
-        except UnknownMessageType:
-            raise StopConsumer from None
-
-    async def _layer_message(self, message: Message) -> None:
-        try:
-            if not isinstance(message.get("type"), str):
-                raise UnknownMessageType("its type is not a string")
-            await self.consumer.dispatch(message)
-        except UnknownMessageType as error:
+    def _failed(self, error: Exception, source: Source, content: Any) -> None:
+        """Decide what a handler's exception means; raise what ends the consumer."""
+        if isinstance(error, ClientDisconnected):
+            # The client left while the handler was sending to it. Its disconnect
+            # is on the way, and is what the consumer hears of it.
+            logger.debug("%s: the client left before %s", self._where(), _describe(content))
+        elif isinstance(error, UnknownMessageType) and source is LAYER:
             # A group's other members may well know this type.
             logger.warning("%s ignored a layer message: %s", self._where(), error)
+        elif isinstance(error, UnknownMessageType) and source is DISCONNECT:
+            raise StopConsumer from None
+        else:
+            self._log(error, content)
+            raise error
 
     async def _tell_disconnect(self, code: int) -> None:
         type_ = f"{self.protocol}.disconnect"

@@ -186,8 +186,12 @@ class Mailbox:
             return False
         self._entries.append((LAYER, message, expires_at))
         self.layer_count += 1
-        if self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None:
+            # As in _wake(): a call less for each member of a group.
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
         return True
 
     def put_shared(self, shared: SharedMessage, expires_at: float, capacity: int) -> bool:

@@ -102,6 +102,16 @@ def resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+async def smallest(address: tuple[str, int], process: int) -> int:
+    """The least of a few measurements: what is freed late is no leak."""
+    sizes = []
+    for _ in range(5):
+        await counts(address)
+        sizes.append(resident(process))
+        await asyncio.sleep(0.02)
+    return min(sizes)
+
+
 @pytest.mark.slow
 def test_three_waves_of_sockets_leave_nothing_behind(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -134,5 +144,5 @@ async def three_waves(address: tuple[str, int], process: int) -> None:
     for _ in range(3):
         await wave(address)
         assert await settled_counts(address, before) == before
-        sizes.append(resident(process))
-    assert sizes[2] - sizes[1] <= 200 * WAVE
+        sizes.append(await smallest(address, process))
+    assert sizes[2] - sizes[1] <= 200 * WAVE, sizes
