@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, Protocol
 
 from .types import Message, Send
@@ -165,8 +165,12 @@ class Mailbox:
         if self.client_bytes > self.client_limit and not self._paused and self.inlet is not None:
             self._paused = True
             self.inlet.pause_input()
-        if self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None:
+            # As in _wake(): a call less for each message.
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def put_disconnect(self, message: Message) -> None:
         """Queue the last event of the client; later calls change nothing."""
@@ -188,7 +192,7 @@ class Mailbox:
         self.layer_count += 1
         waiter = self._waiter
         if waiter is not None:
-            # As in _wake(): a call less for each member of a group.
+            # As in _wake().
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
@@ -304,7 +308,12 @@ class Mailbox:
                 raise self._failure
             if self.closed and self._last is not None:
                 return self._last
-            await self.wait()
+            waiter = self.arrival()
+            try:
+                await waiter
+            finally:
+                if self._waiter is waiter:
+                    self._waiter = None
         source, message, number = self._entries.popleft()
         assert source in (CLIENT, DISCONNECT), "layers only fill mailboxes that were claimed"
         self.client_bytes -= number  # type: ignore[assignment]
@@ -340,5 +349,6 @@ class DirectReceive:
         self.send = send
         self.sink = sink
 
-    async def __call__(self) -> Message:
-        return await self.mailbox.receive()
+    def __call__(self) -> Awaitable[Message]:
+        # Not a coroutine around a coroutine: it would cost as much as the inner one.
+        return self.mailbox.receive()
