@@ -254,10 +254,12 @@ class _Run:
     async def _loop(self) -> None:
         consumer, mailbox, active = self.consumer, self.mailbox, self.lane
         take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
+        entries = mailbox.entries
         while True:
+            if not entries:
+                await mailbox.arrival()
             entry = take(clock)
             if entry is None:
-                await mailbox.arrival()
                 continue
             source, content, _number = entry
             try:

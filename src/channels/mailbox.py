@@ -38,12 +38,14 @@ class Source(enum.Enum):
 
     CLIENT = "client"
     DISCONNECT = "disconnect"
+    FAILURE = "failure"
     LAYER = "layer"
     SHARED = "shared"
 
 
 CLIENT: Final = Source.CLIENT
 DISCONNECT: Final = Source.DISCONNECT
+FAILURE: Final = Source.FAILURE
 LAYER: Final = Source.LAYER
 SHARED: Final = Source.SHARED
 
@@ -108,8 +110,6 @@ class Mailbox:
     """
 
     __slots__ = (
-        "_entries",
-        "_failure",
         "_last",
         "_paused",
         "_room",
@@ -118,6 +118,7 @@ class Mailbox:
         "client_bytes",
         "client_limit",
         "closed",
+        "entries",
         "expired",
         "inlet",
         "layer_count",
@@ -143,15 +144,15 @@ class Mailbox:
         # Set by a consumer whose class is on the fast lane (see broadcast.py).
         self.renderer: Any = None
         self.sink: Sink | None = None
-        self._entries: deque[Entry] = deque()
+        # Its reader asks whether there are any; all else goes through methods.
+        self.entries: deque[Entry] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._paused = False
         self._last: Message | None = None
-        self._failure: BaseException | None = None
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     # -- filling -----------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Mailbox:
         if self.closed:
             return
         size += EVENT_BYTES
-        self._entries.append((CLIENT, message, size))
+        self.entries.append((CLIENT, message, size))
         self.client_bytes += size
         if self.client_bytes > self.client_limit and not self._paused and self.inlet is not None:
             self._paused = True
@@ -176,19 +177,19 @@ class Mailbox:
         """Queue the last event of the client; later calls change nothing."""
         if self._last is None and not self.closed:
             self._last = message
-            self._entries.append((DISCONNECT, message, 0))
+            self.entries.append((DISCONNECT, message, 0))
             self._wake()
 
     def fail(self, error: BaseException) -> None:
         """The source of client events broke: raised to the reader after what is queued."""
-        self._failure = error
+        self.entries.append((FAILURE, error, 0))
         self._wake()
 
     def put_layer(self, message: Message, expires_at: float, capacity: int) -> bool:
         """Queue a layer message, or answer False when `capacity` of them wait already."""
         if self.closed or self.layer_count >= capacity:
             return False
-        self._entries.append((LAYER, message, expires_at))
+        self.entries.append((LAYER, message, expires_at))
         self.layer_count += 1
         waiter = self._waiter
         if waiter is not None:
@@ -210,7 +211,7 @@ class Mailbox:
             return True
         if self.closed or self.layer_count >= capacity:
             return False
-        self._entries.append((SHARED, shared, expires_at))
+        self.entries.append((SHARED, shared, expires_at))
         self.layer_count += 1
         if self._waiter is not None:
             self._wake()
@@ -229,10 +230,10 @@ class Mailbox:
         `clock` is asked for layer messages alone: it would be a tenth of what
         taking a client's event costs.
         """
-        entries = self._entries
+        entries = self.entries
         while entries:
             entry = entries.popleft()
-            source, _content, number = entry
+            source, content, number = entry
             if source is CLIENT:
                 self.client_bytes -= number  # type: ignore[assignment]
                 if self._paused:
@@ -240,14 +241,14 @@ class Mailbox:
                 return entry
             if source is DISCONNECT:
                 return entry
+            if source is FAILURE:
+                raise content
             self.layer_count -= 1
             if self._room is not None:
                 self._wake_room()
             if number > clock():
                 return entry
             self.expired += 1
-        if self._failure is not None:
-            raise self._failure
         return None
 
     def _wake_room(self) -> None:
@@ -269,10 +270,9 @@ class Mailbox:
                 self.inlet.resume_input()
 
     def arrival(self) -> asyncio.Future[None]:
-        """A future for the next entry or failure, to be asked for when there is none.
+        """A future that is done when an entry comes; to be asked for when there is none.
 
-        One reader at a time, and one that ends with its scope: a cancelled
-        reader that means to come back uses `wait()`.
+        One reader at a time. One that is cancelled says so with `forget_reader()`.
         """
         if self._waiter is not None:
             raise RuntimeError("Two tasks wait on one mailbox; give each consumer its own.")
@@ -283,17 +283,6 @@ class Mailbox:
         """The reader is gone: nothing may go past the mailbox in its name."""
         self._waiter = None
 
-    async def wait(self) -> None:
-        """Return when an entry or a failure is there."""
-        if self._entries or self._failure is not None:
-            return
-        waiter = self.arrival()
-        try:
-            await waiter
-        finally:
-            if self._waiter is waiter:
-                self._waiter = None
-
     async def receive(self) -> Message:
         """The ASGI `receive` of an application that has no other source of messages.
 
@@ -303,9 +292,7 @@ class Mailbox:
             raise RuntimeError(
                 "The events of this connection are read by a consumer; receive() is not for others."
             )
-        while not self._entries:
-            if self._failure is not None:
-                raise self._failure
+        while not self.entries:
             if self.closed and self._last is not None:
                 return self._last
             waiter = self.arrival()
@@ -314,7 +301,9 @@ class Mailbox:
             finally:
                 if self._waiter is waiter:
                     self._waiter = None
-        source, message, number = self._entries.popleft()
+        source, message, number = self.entries.popleft()
+        if source is FAILURE:
+            raise message
         assert source in (CLIENT, DISCONNECT), "layers only fill mailboxes that were claimed"
         self.client_bytes -= number  # type: ignore[assignment]
         if self._paused:
@@ -327,8 +316,8 @@ class Mailbox:
         """Refuse all that comes; answer how many entries were left unread."""
         self.closed = True
         self.sink = None
-        left = len(self._entries)
-        self._entries.clear()
+        left = len(self.entries)
+        self.entries.clear()
         self.client_bytes = self.layer_count = 0
         self._wake_room()
         return left

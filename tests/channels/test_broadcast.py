@@ -50,6 +50,16 @@ class SyncRoom(WebsocketConsumer):
         return event["content"]
 
 
+class NotingMailbox(Mailbox):
+    """Says when its reader waits: then no handler is running."""
+
+    __slots__ = ("reader_waits",)
+
+    def arrival(self) -> asyncio.Future[None]:
+        self.reader_waits.set()
+        return super().arrival()
+
+
 class Server:
     """The server's side of a socket, recording what is written to it."""
 
@@ -58,7 +68,8 @@ class Server:
     def __init__(self) -> None:
         self.writable = False
         self.log: list[Any] = []
-        self.mailbox = Mailbox(asyncio.get_running_loop())
+        self.mailbox = NotingMailbox(asyncio.get_running_loop())
+        self.mailbox.reader_waits = asyncio.Event()
         self.accepted = asyncio.Event()
         self.receive = DirectReceive(self.mailbox, self.send, self)
 
@@ -67,8 +78,6 @@ class Server:
             self.writable = True
             self.accepted.set()
         self.log.append(message.get("text", message["type"]))
-
-    send = send
 
     def encode(self, text: str | None, data: bytes | None) -> bytes:
         return b"frame:" + (text or "").encode() + (data or b"")
@@ -90,8 +99,9 @@ async def serve(consumer: Any) -> tuple[Server, asyncio.Task[None]]:
     server.mailbox.put_client({"type": "websocket.connect"}, 0)
     await server.accepted.wait()
     # A sync handler goes on for a moment after accept(), in its thread.
-    while server.mailbox._waiter is None:
-        await asyncio.sleep(0)
+    server.mailbox.reader_waits.clear()
+    if server.mailbox._waiter is None:
+        await server.mailbox.reader_waits.wait()
     return server, task
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from asgiref.sync import async_to_sync
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -26,6 +27,13 @@ from channels.server import Server, ServerConfig
 from channels.types import Message, Receive, Scope, Send
 
 seen: list[Any] = []
+ended: asyncio.Queue[None]
+
+
+def note_end(code: int, loop: asyncio.AbstractEventLoop) -> None:
+    """A consumer's `disconnect` has run; also called from the threads of sync ones."""
+    seen.append(("disconnect", code))
+    loop.call_soon_threadsafe(ended.put_nowait, None)
 
 
 class Echo(AsyncWebsocketConsumer):
@@ -48,16 +56,20 @@ class Echo(AsyncWebsocketConsumer):
             await self.send(text_data=text_data, bytes_data=bytes_data)
 
     async def disconnect(self, code: int) -> None:
-        seen.append(("disconnect", code))
+        note_end(code, asyncio.get_running_loop())
 
 
 class SyncEcho(WebsocketConsumer):
+    @async_to_sync
+    async def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         seen.append(("receive", text_data, bytes_data))
         self.send(text_data=text_data, bytes_data=bytes_data)
 
     def disconnect(self, code: int) -> None:
-        seen.append(("disconnect", code))
+        note_end(code, self.loop())
 
 
 class Room(AsyncJsonWebsocketConsumer):
@@ -74,7 +86,7 @@ class Room(AsyncJsonWebsocketConsumer):
         return {"shared": event["text"]}
 
     async def disconnect(self, code: int) -> None:
-        seen.append(("disconnect", code))
+        note_end(code, asyncio.get_running_loop())
 
 
 router = URLRouter([url(r"^echo/$", Echo), url(r"^sync/$", SyncEcho), url(r"^room/$", Room)])
@@ -216,17 +228,15 @@ SCENARIOS = [
 
 
 async def observe(server: str, scenario: Any) -> tuple[list[Any], list[Any]]:
+    global ended
     seen.clear()
+    ended = asyncio.Queue()
     channel_layers.set("default", InMemoryChannelLayer())
     async with asyncio.timeout(20), SERVERS[server]() as port:
         told = await scenario(f"ws://127.0.0.1:{port}")
-        while disconnects() < connections(scenario):
-            await asyncio.sleep(0)
+        for _ in range(connections(scenario)):
+            await ended.get()
     return told, list(seen)
-
-
-def disconnects() -> int:
-    return sum(1 for entry in seen if entry[0] == "disconnect")
 
 
 def connections(scenario: Any) -> int:
