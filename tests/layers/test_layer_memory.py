@@ -216,7 +216,8 @@ def test_a_sender_in_a_loop_does_not_outrun_members_that_keep_up(run: Any) -> No
             while got < 100:
                 while mailbox.take_nowait(never) is not None:
                     got += 1
-                await mailbox.wait()
+                if not len(mailbox):
+                    await mailbox.arrival()
 
         reading = asyncio.create_task(read())
         await asyncio.sleep(0)
@@ -312,7 +313,7 @@ def test_a_message_for_the_fast_lane_is_rendered_once(run: Any) -> None:
         layer = InMemoryChannelLayer()
         renderer, sinks = FakeRenderer(), [FakeSink() for _ in range(3)]
         boxes = [(await member(layer, renderer=renderer, sink=sink))[1] for sink in sinks]
-        waiting = [asyncio.create_task(box.wait()) for box in boxes]
+        waiting = [box.arrival() for box in boxes]
         await asyncio.sleep(0)
         await layer.group_send("all", {"type": "shared", "text": "x"})
         assert [sink.frames for sink in sinks] == [[b"frame:x"]] * 3
@@ -375,7 +376,7 @@ def test_a_sink_that_fails_spares_the_others(run: Any, caplog: pytest.LogCapture
             (await member(layer, renderer=renderer, sink=sink))[1]
             for sink in (FakeSink(broken=True), good)
         ]
-        waiting = [asyncio.create_task(box.wait()) for box in boxes]
+        waiting = [box.arrival() for box in boxes]
         await asyncio.sleep(0)
         await layer.group_send("all", {"type": "shared", "text": "x"})
         assert good.frames == [b"frame:x"]

@@ -637,6 +637,20 @@ def test_a_client_that_pipelines_and_never_reads_fills_no_memory(serve: Any) -> 
         assert len(count) < 200
 
 
+def test_a_client_that_pipelines_faster_than_it_is_answered_is_held_back(serve: Any) -> None:
+    served = serve(hello)
+    sent = 0
+    with served.connect() as client:
+        client.settimeout(0.3)
+        try:
+            while sent < 100_000_000:
+                sent += client.send(GET * 5000)
+        except TimeoutError:
+            pass
+    # What the buffers of both kernels take, and not what ours would.
+    assert sent < 30_000_000
+
+
 # -- what is told to others -----------------------------------------------------------
 
 

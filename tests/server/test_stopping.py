@@ -35,6 +35,8 @@ async def app(scope, receive, send):
         await receive()
         say("lifespan shutdown")
         await send({"type": "lifespan.shutdown.complete"})
+    elif scope["path"] == "/exit":
+        sys.exit(3)
     elif scope["type"] == "http":
         say("request")
         await asyncio.sleep(float(scope["path"][1:] or 0))
@@ -125,6 +127,20 @@ def test_a_second_signal_cuts_everything_off_and_exits_1(process: Process) -> No
     assert status == 1
     assert "by force" in err
     assert "Traceback" not in err
+
+
+def test_an_application_that_exits_ends_its_own_request_alone(process: Process) -> None:
+    with connect(f"ws://127.0.0.1:{process.address[1]}/") as client:
+        for _ in range(2):
+            with socket.create_connection(process.address, timeout=5) as request:
+                request.sendall(b"GET /exit HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert request.makefile("rb").read().startswith(b"HTTP/1.1 500 ")
+        assert client.ping().wait(5)
+    process.process.send_signal(signal.SIGTERM)
+    status, _, err = process.finish()
+    assert status == 0
+    assert err.count("The application failed on GET '/exit'.") == 2
+    assert err.count("An application raised SystemExit(3); the server goes on.") == 2
 
 
 # -- embedded ------------------------------------------------------------------------

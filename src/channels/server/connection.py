@@ -148,7 +148,12 @@ class HTTPConnection(asyncio.Protocol):
         """Take events out of the wire core until it has none or they have to wait."""
         while not self._held and not self._closing:
             event = self._h1.next_event()
-            if event is NEED_DATA or event is PAUSED:
+            if event is NEED_DATA:
+                break
+            if event is PAUSED:
+                # Whoever pipelines faster than we answer must not fill our memory.
+                if self._h1.has_unread:
+                    self._hold(PIPELINE)
                 break
             kind = type(event)
             if kind is Request:

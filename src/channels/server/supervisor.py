@@ -175,13 +175,30 @@ class Server:
         raise_file_limit()
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                return runner.run(self._serve())
+                return self._run_through(runner.get_loop())
         except StartError as error:
             print(error, file=sys.stderr)
             return 1
         finally:
             with self._lock:
                 self._loop = None
+
+    def _run_through(self, loop: asyncio.AbstractEventLoop) -> int:
+        """Run the loop to our own end, whatever the applications raise."""
+        serving = loop.create_task(self._serve())
+        said: BaseException | None = None
+        while True:
+            try:
+                return loop.run_until_complete(serving)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # asyncio lets these two end a loop. One request or socket must not take
+                # all others with it: it fails, as by any other exception.
+                if serving.done() or self._host is None:
+                    raise
+                # Through two tasks, as Django has them, it comes twice.
+                if error is not said:
+                    said = error
+                    logger.warning("An application raised %r; the server goes on.", error)
 
     def request_stop(self) -> None:
         """Ask `run` to stop, from any thread; a second time, to stop at once."""

@@ -252,6 +252,11 @@ class H1Connection:
         self._reading = _IN_HEAD
         self._writer.rest()
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes arrived that no event has told of yet, the next requests among them."""
+        return bool(self._pieces)
+
     def take_remainder(self) -> bytes:
         """Take what arrived behind the head of a request that changes the protocol."""
         if self._reading not in (_AT_END, _PAUSED):
