@@ -135,4 +135,7 @@ def serve(loop_factory: Any) -> Iterator[Callable[..., Served]]:
     if not open_sockets() <= sockets:
         gc.collect()
     assert open_sockets() <= sockets
+    for thread in set(threading.enumerate()) - threads:
+        # A client that was closed needs a moment to end its own threads.
+        thread.join(timeout=5)
     assert set(threading.enumerate()) <= threads
