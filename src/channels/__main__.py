@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"channels: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # Ctrl-C before the server took over the signals: what a shell expects of it.
+        return 130
 
 
 def make_parser() -> Parser:
@@ -140,7 +143,7 @@ def load_application(path: str | None) -> Any:
     if path is None:
         path = application_of_settings()
     module_name, _, name = path.partition(":")
-    if not module_name or not name:
+    if not module_name or not name or module_name.startswith((".", "/")):
         raise CommandError(f"The application is given as module.path:name, but came {path!r}.")
     found = import_module(module_name)
     for part in name.split("."):
@@ -156,13 +159,22 @@ def import_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise CommandError(f"Cannot import {name!r}: {error}.") from error
+        raise CommandError(f"Cannot import {name!r}: {error}{_where(error)}.") from error
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
         raise CommandError(
-            f"Cannot import {name!r}: {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno})."
+            f"Cannot import {name!r}: {type(error).__name__}: {error}{_where(error)}."
         ) from error
+
+
+def _where(error: Exception) -> str:
+    """The line of the user's that failed; nothing where the error tells, or there is none."""
+    lines = [
+        f" ({frame.filename}, line {frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in (__file__, importlib.__file__)
+        and not frame.filename.startswith("<frozen ")
+    ]
+    return "" if isinstance(error, SyntaxError) or not lines else lines[-1]
 
 
 def application_of_settings() -> str:
@@ -176,6 +188,11 @@ def application_of_settings() -> str:
     if not path:
         raise CommandError(f"The settings {settings_name!r} have no ASGI_APPLICATION.")
     module_name, _, name = str(path).rpartition(".")
+    if not module_name:
+        raise CommandError(
+            f"ASGI_APPLICATION of {settings_name!r} is a dotted path, as in "
+            f"'mysite.asgi.application', but it is {path!r}."
+        )
     return f"{module_name}:{name}"
 
 

@@ -38,6 +38,11 @@ class broadcast:
     """
 
     def __init__(self, function: Callable[[type[Any], Message], Any]) -> None:
+        if isinstance(function, (classmethod, staticmethod)):
+            raise TypeError(
+                f"@broadcast gives {function.__qualname__} the class by itself: "
+                f"remove @{type(function).__name__}."
+            )
         if inspect.iscoroutinefunction(function):
             raise TypeError(
                 f"@broadcast renders {function.__qualname__} once for all members, without "
@@ -63,6 +68,10 @@ class broadcast:
     def __get__(self, instance: Any, owner: type[Any]) -> Callable[[Message], Any]:
         if instance is None:
             return functools.partial(self.function, owner)
+        if isinstance(instance, type):
+            raise TypeError(
+                "@broadcast gives the function the class by itself: remove @classmethod."
+            )
         if not hasattr(instance, "send_rendered"):
             raise TypeError(
                 f"@broadcast is for WebSocket consumers; {owner.__qualname__} should derive from "

@@ -7,67 +7,30 @@ lane keeps *one thread*: open cursors, generators and transactions stay valid,
 as asgiref's one-thread rule promises. Then the thread looks after the database
 connections it opened and serves another lane; between events a lane holds none.
 
-Two bounded pools, so that neither starves the other: one for Django's views, one
-for sockets and authentication. A call that waits over a second for a thread is
-logged with what the threads are doing.
+The threads come from two bounded pools (see pools.py), so that neither starves
+the other: one for Django's views, one for sockets and authentication.
 
 asgiref is told through `ThreadSensitiveContext(executor=lane)`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
 import queue
-import sys
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
-from .db import end_of_event, end_of_thread, start_of_event
-
-logger = logging.getLogger("channels.threads")
-
-Kind = Literal["sockets", "views"]
-
-# The environment sets the pool sizes; the default is the one that Python's own
-# ThreadPoolExecutor chose for code that waits more than it computes.
-SIZE_VARIABLES: Final[dict[Kind, str]] = {
-    "sockets": "CHANNELS_THREADS",
-    "views": "CHANNELS_VIEW_THREADS",
-}
-# A thread without work ends, and closes its database connections, after this.
-IDLE_SECONDS: Final = 10.0
-# A call that waits longer than this for a thread is reported.
-SLOW_WAIT_SECONDS: Final = 1.0
-REPORT_EVERY_SECONDS: Final = 10.0
+from .connections import end_of_event, start_of_event
+from .pools import Kind, Pools, pools_of_process
 
 _active: ContextVar[Lane | CallerLane | None] = ContextVar("channels_lane", default=None)
 _running_in = threading.local()
-
-
-def default_size() -> int:
-    return min(32, (os.cpu_count() or 1) + 4)
-
-
-def pool_size(kind: Kind) -> int:
-    """Threads of a pool: its environment variable, else min(32, cores + 4)."""
-    variable = SIZE_VARIABLES[kind]
-    text = os.environ.get(variable, "")
-    if not text:
-        return default_size()
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{variable} must be a number of threads, 1 or more; it is {text!r}.")
-    return int(text)
 
 
 def in_lane() -> bool:
@@ -162,135 +125,6 @@ def _run(call: _Call) -> None:
         del future, call
     else:
         future.set_result(result)
-
-
-class Pool:
-    """A bounded set of threads that serve lanes in the order they asked."""
-
-    def __init__(self, kind: Kind, size: int, pools: Pools) -> None:
-        self.kind = kind
-        self.size = size
-        self._pools = pools
-        self._lock = pools.lock
-        self._ready: queue.SimpleQueue[Lane] = queue.SimpleQueue()
-        self._waiting = 0
-        self._idle = 0
-        self._started = 0
-        self._reported = 0.0
-        # What each thread is doing: the lane it serves, None while it is idle.
-        self._threads: dict[threading.Thread, Lane | None] = {}
-
-    def schedule(self, lane: Lane) -> None:
-        """Give the lane a thread, now or when one is free. Call with the lock held."""
-        self._ready.put(lane)
-        self._waiting += 1
-        if self._waiting <= self._idle:
-            return
-        if len(self._threads) < self.size:
-            self._start_thread()
-        else:
-            self._watch(lane)
-
-    def _start_thread(self) -> None:
-        self._started += 1
-        name = f"channels-{self.kind}-{self._started}"
-        # A daemon: the server has waited for its applications before the
-        # interpreter ends, and a stuck query must not keep the process alive.
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._threads[thread] = None
-        self._idle += 1
-        thread.start()
-
-    def _work(self) -> None:
-        me = threading.current_thread()
-        while (lane := self._next_lane(me)) is not None:
-            lane.serve(self._pools)
-            with self._lock:
-                self._threads[me] = None
-                self._idle += 1
-            del lane
-        end_of_thread()
-
-    def _next_lane(self, me: threading.Thread) -> Lane | None:
-        while True:
-            try:
-                lane = self._ready.get(timeout=IDLE_SECONDS)
-            except queue.Empty:
-                with self._lock:
-                    if self._waiting >= self._idle:
-                        continue
-                    self._idle -= 1
-                    del self._threads[me]
-                    return None
-            with self._lock:
-                self._waiting -= 1
-                self._idle -= 1
-                self._threads[me] = lane
-            return lane
-
-    def _watch(self, lane: Lane) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        loop.call_later(SLOW_WAIT_SECONDS, self._report_wait, lane, time.monotonic())
-
-    def _report_wait(self, lane: Lane, since: float) -> None:
-        now = time.monotonic()
-        served = lane in self._threads.values() or not lane.waiting
-        if served or now - self._reported < REPORT_EVERY_SECONDS:
-            return
-        self._reported = now
-        logger.warning(
-            "%s has waited %.1f s for one of the %d threads of the %s pool (%s sets the size). "
-            "They are doing:\n%s",
-            lane.label or "A blocking call",
-            now - since,
-            self.size,
-            self.kind,
-            SIZE_VARIABLES[self.kind],
-            "\n".join(self._stacks()),
-        )
-
-    def _stacks(self) -> Iterator[str]:
-        frames = sys._current_frames()
-        for thread, lane in list(self._threads.items()):
-            frame = frames.get(thread.ident or 0)
-            if frame is not None and lane is not None:
-                stack = "".join(traceback.format_stack(frame)[-4:])
-                yield f"- {lane.label or 'a lane'}:\n{stack}"
-
-    def statistics(self) -> dict[str, int]:
-        return {"threads": len(self._threads), "idle": self._idle, "waiting": self._waiting}
-
-
-class Pools:
-    """Both pools of a process, under one lock: a lane may change from one to the other."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._pools: dict[Kind, Pool] = {}
-
-    def schedule(self, lane: Lane) -> None:
-        self.of(lane.kind).schedule(lane)
-
-    def of(self, kind: Kind) -> Pool:
-        pool = self._pools.get(kind)
-        if pool is None:
-            pool = self._pools[kind] = Pool(kind, pool_size(kind), self)
-        return pool
-
-
-# By process id: a forked child has none of its parent's threads and makes its own.
-_pools: dict[int, Pools] = {}
-
-
-def pools_of_process() -> Pools:
-    pid = os.getpid()
-    pools = _pools.get(pid)
-    if pools is None:
-        pools = _pools.setdefault(pid, Pools())
-    return pools
 
 
 class lane:

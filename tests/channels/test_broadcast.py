@@ -246,6 +246,14 @@ def test_a_renderer_that_raises_is_logged_and_no_member_dies(
     assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
+def test_a_classmethod_is_refused_since_the_class_comes_by_itself() -> None:
+    def event(cls: Any, event: Any) -> str:
+        return "x"
+
+    with pytest.raises(TypeError, match="remove @classmethod"):
+        broadcast(classmethod(event))  # type: ignore[arg-type]
+
+
 def test_wrong_functions_are_refused_when_the_class_is_made() -> None:
     with pytest.raises(TypeError, match="write it with `def`"):
 

@@ -327,6 +327,20 @@ def test_a_changed_file_reloads_and_open_sockets_hear_of_it(project: Path) -> No
 
 
 @pytest.mark.slow
+def test_an_import_that_fails_is_shown_and_served_again_when_mended(project: Path) -> None:
+    (project / "asgi.py").write_text("import consumers\n" + PROJECT["asgi.py"])
+    consumers = project / "consumers.py"
+    consumers.write_text("import a_library_that_is_missing\n")
+    with runserver(project) as running:
+        running.says("No module named 'a_library_that_is_missing'")
+        running.says('consumers.py", line 1')
+        eventually(
+            lambda: consumers.write_text("# mended") and running.get("/") == "first", running.output
+        )
+        assert press_ctrl_c(running) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("--noreload",)])
 def test_a_taken_port_is_one_sentence_and_status_1(
     project: Path, arguments: tuple[str, ...]

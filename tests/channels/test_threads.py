@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
-from channels import threads
+from channels import pools
 from channels.db import database_sync_to_async
-from channels.threads import current_lane, in_lane, lane, pools_of_process, test_lane
+from channels.pools import pools_of_process
+from channels.threads import current_lane, in_lane, lane, test_lane
 
 
 @pytest.fixture(autouse=True)
 def fresh_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pools of this test alone; their threads end as soon as they are idle."""
-    monkeypatch.setattr(threads, "_pools", {})
-    monkeypatch.setattr(threads, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(pools, "_pools", {})
+    monkeypatch.setattr(pools, "IDLE_SECONDS", 0.05)
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -226,7 +227,7 @@ def test_a_call_that_waits_long_is_reported_with_what_the_threads_do(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CHANNELS_THREADS", "1")
-    monkeypatch.setattr(threads, "SLOW_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(pools, "SLOW_WAIT_SECONDS", 0.01)
     gate = threading.Event()
 
     def a_slow_query() -> None:
@@ -240,7 +241,7 @@ def test_a_call_that_waits_long_is_reported_with_what_the_threads_do(
         logged = asyncio.Event()
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(
-            threads.logger,
+            pools.logger,
             "warning",
             lambda *args: (lines.append(args[0] % args[1:]), logged.set()),
         )
@@ -265,7 +266,7 @@ def test_a_wrong_pool_size_is_an_error_that_names_the_variable(
 ) -> None:
     monkeypatch.setenv("CHANNELS_THREADS", text)
     with pytest.raises(ValueError, match=f"CHANNELS_THREADS must be .* it is '{text}'"):
-        threads.pool_size("sockets")
+        pools.pool_size("sockets")
 
 
 def test_idle_threads_end_and_new_ones_take_their_place() -> None:

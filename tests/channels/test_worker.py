@@ -411,8 +411,13 @@ def test_the_command_needs_a_layer() -> None:
 
 @override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}})
 def test_the_command_knows_only_configured_layers() -> None:
-    with pytest.raises(CommandError, match="CHANNEL_LAYERS"):
+    with pytest.raises(CommandError, match="no 'other' in CHANNEL_LAYERS, only 'default'"):
         call_command("runworker", "a", layer="other")
+
+
+def test_the_command_tells_a_wrong_name_at_once() -> None:
+    with pytest.raises(CommandError, match="has ' ' at position 3: 'bad name'"):
+        call_command("runworker", "good", "bad name")
 
 
 @pytest.mark.slow

@@ -268,6 +268,28 @@ def test_losses_are_counted_and_said_once_in_ten_seconds(
         run(test)
 
 
+def test_the_end_of_a_burst_of_losses_is_said_though_none_follows(
+    run: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("channels.layers.memory.WARN_EVERY", 0.01)
+
+    async def test() -> None:
+        layer = InMemoryChannelLayer(capacity=1)
+        await member(layer, "crowd")
+        for _ in range(5):
+            await layer.group_send("crowd", HELLO)
+        said = asyncio.Event()
+        # Only what follows is heard of: the first warning is there already.
+        caplog.handler.addFilter(lambda record: said.set() or True)
+        await asyncio.wait_for(said.wait(), 5)
+
+    with caplog.at_level(logging.WARNING, "channels.layers"):
+        run(test)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "1 message" in first
+    assert "3 message" in second
+
+
 def test_a_consumer_that_is_ending_is_counted_but_not_worth_a_warning(
     run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,11 @@ import pytest
 from channels.server.loops import new_event_loop
 
 both_loops = pytest.mark.parametrize(
-    "loop_factory", [new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]
+    "loop_factory",
+    [
+        pytest.param(new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio", marks=pytest.mark.slow),
+    ],
 )
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -125,13 +125,18 @@ def test_a_consumer_class_is_an_application(folder: Path) -> None:
         (["serve"], "Say which application to serve"),
         (["serve", "hello"], "given as module.path:name, but came 'hello'"),
         (["serve", "nowhere:app"], "Cannot import 'nowhere': No module named 'nowhere'."),
-        (["serve", "inner:app"], "Cannot import 'inner': No module named 'missing_library'."),
+        (["serve", "./hello.py:app"], "given as module.path:name, but came './hello.py:app'"),
+        (["serve", "inner:app"], "Cannot import 'inner': No module named 'missing_library' ("),
+        (["serve", "inner:app"], "inner.py, line 1)."),
+        (["serve", "misspelt:app"], "SyntaxError: invalid syntax (misspelt.py, line 2).\n"),
         (["serve", "broken:app"], "Cannot import 'broken': ZeroDivisionError: division by zero"),
         (["serve", "hello:nothing"], "Module 'hello' has no 'nothing'."),
         (["serve", "hello:not_callable"], "5 cannot be called"),
         (["serve", "hello:app", "-p", "99999"], "port is a number from 0 to 65535, not 99999."),
         (["serve", "hello:app", "-p", "many"], "invalid int value: 'many'"),
         (["serve", "hello:app", "-u", "x", "-p", "1"], "cannot be combined"),
+        (["serve", "hello:app", "-u", ""], "unix_socket is a path, not ''."),
+        (["serve", "hello:app", "-u", "x" * 200], "too long"),
         (["serve", "hello:app", "--log-level", "loud"], "invalid choice: 'loud'"),
         (["serve", "hello:app", "--access-log", "no/such"], "Cannot write the access log"),
         (["fly"], "invalid choice: 'fly'"),
@@ -143,6 +148,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_status_1(
 ) -> None:
     (folder / "inner.py").write_text("import missing_library\n")
     (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "misspelt.py").write_text("\ndef f(:\n")
     status, out, err = outcome(folder, *arguments)
     assert (status, out) == (1, "")
     assert err.count("\n") == 1
@@ -166,3 +172,11 @@ def test_an_application_that_cannot_start_is_one_sentence_and_exit_status_1(fold
     )
     status, _, err = outcome(folder, "serve", "failing:app", "-p", "0")
     assert (status, err) == (1, "The application could not start: no database\n")
+
+
+def test_an_application_of_the_settings_that_is_no_path_is_told(folder: Path) -> None:
+    (folder / "site_settings.py").write_text("ASGI_APPLICATION = 'application'\n")
+    status, _, err = outcome(folder, "serve", DJANGO_SETTINGS_MODULE="site_settings")
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "ASGI_APPLICATION of 'site_settings' is a dotted path" in err

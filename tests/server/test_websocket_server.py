@@ -22,7 +22,11 @@ from channels.mailbox import SharedMessage
 from channels.server.loops import new_event_loop
 
 both_loops = pytest.mark.parametrize(
-    "loop_factory", [new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]
+    "loop_factory",
+    [
+        pytest.param(new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio", marks=pytest.mark.slow),
+    ],
 )
 HANDSHAKE = (
     b"GET /raw HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -47,12 +47,13 @@ class Losses:
     Any thread may report some.
     """
 
-    __slots__ = ("_lock", "_silent_until", "_unsaid", "counts")
+    __slots__ = ("_last", "_lock", "_silent_until", "_unsaid", "counts")
 
     def __init__(self) -> None:
         self.counts: Counter[Reason] = Counter()
         self._silent_until = -math.inf
         self._unsaid = 0
+        self._last: Loss | None = None
         self._lock = threading.Lock()
 
     def note(self, lost: Sequence[Loss], now: float) -> Report | None:
@@ -61,9 +62,20 @@ class Losses:
         with self._lock:
             self.counts.update(loss.reason for loss in lost)
             self._unsaid += len(said)
+            self._last = said[-1] if said else self._last
             if not said or now < self._silent_until:
                 return None
             report = Report(self._unsaid, said[-1])
+            self._unsaid = 0
+            self._silent_until = now + WARN_EVERY
+            return report
+
+    def rest(self, now: float) -> Report | None:
+        """What the silence after a warning has kept back; asked for when it is over."""
+        with self._lock:
+            if not self._unsaid or self._last is None:
+                return None
+            report = Report(self._unsaid, self._last)
             self._unsaid = 0
             self._silent_until = now + WARN_EVERY
             return report

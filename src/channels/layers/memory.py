@@ -20,7 +20,7 @@ from .base import BaseChannelLayer
 from .copies import copier
 from .delivery import Delivery
 from .hub import Hub
-from .losses import Loss, Losses, Reason
+from .losses import WARN_EVERY, Loss, Losses, Reason, Report
 from .names import random_letters
 from .waiter import LoopWaiter, running_loop
 
@@ -175,13 +175,25 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def _lost(self, group: str | None, lost: list[Loss]) -> None:
         report = self._losses.note(lost, self.clock())
         if report is not None:
-            logger.warning(
-                "%s: %d message(s) not delivered; the last, to channel %r: %s",
-                "send()" if group is None else f"Group {group!r}",
-                report.total,
-                report.last.channel,
-                report.last.reason.value,
-            )
+            self._warn("send()" if group is None else f"Group {group!r}", report)
+
+    def _warn(self, where: str, report: Report) -> None:
+        logger.warning(
+            "%s: %d message(s) not delivered; the last, to channel %r: %s",
+            where,
+            report.total,
+            report.last.channel,
+            report.last.reason.value,
+        )
+        loop = running_loop()
+        if loop is not None:
+            # The end of a burst must be said even if nothing is lost after it.
+            loop.call_later(WARN_EVERY, self._say_rest)
+
+    def _say_rest(self) -> None:
+        report = self._losses.rest(self.clock())
+        if report is not None:
+            self._warn(f"In the last {WARN_EVERY:.0f} s", report)
 
     # Checking a name takes longer than delivering to it, so what the hub knows is
     # not checked again.

@@ -70,6 +70,8 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigurationError(f"port is a number from 0 to 65535, not {self.port!r}.")
+        if self.unix_socket == "":
+            raise ConfigurationError("unix_socket is a path, not ''.")
         if self.lifespan not in ("auto", "on", "off"):
             raise ConfigurationError(f"lifespan is 'auto', 'on' or 'off', not {self.lifespan!r}.")
         if not 0 <= self.low_water <= self.high_water:

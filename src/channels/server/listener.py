@@ -242,4 +242,6 @@ def _cannot_listen(where: str, error: OSError | None) -> StartError:
         return StartError(f"Cannot listen on {where}: the address is already in use.")
     if error is not None and error.errno == errno.EACCES:
         return StartError(f"Cannot listen on {where}: permission denied.")
-    return StartError(f"Cannot listen on {where}: {error.strerror if error else 'no address'}.")
+    # A path that is too long is an OSError without a strerror.
+    why = "no address" if error is None else error.strerror or error
+    return StartError(f"Cannot listen on {where}: {why}.")

@@ -157,10 +157,27 @@ class Command(RunserverCommand):
     def _check_project(self, options: dict[str, Any]) -> None:
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
+            self._import_application()
             self.check(display_num_errors=True)
         self.check_migrations()
         for connection in connections.all(initialized_only=True):
             connection.close()
+
+    def _import_application(self) -> None:
+        """Let an import that fails inside the application be seen as it is.
+
+        As with a broken URLconf: the console shows the line, and the reloader, which
+        looks for it in the traceback, watches the file until it is mended. The checks
+        say what else can be wrong with the setting.
+        """
+        try:
+            get_default_application()
+        except ImproperlyConfigured as error:
+            cause, path = error.__cause__, settings.ASGI_APPLICATION
+            if isinstance(cause, ModuleNotFoundError) and path.startswith(f"{cause.name}."):
+                return
+            if cause is not None:
+                raise cause from None
 
     def _make_server(self, options: dict[str, Any]) -> DevelopmentServer:
         _show_actions()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -32,7 +33,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         layer = get_channel_layer(options["layer"] or DEFAULT_CHANNEL_LAYER)
         if layer is None:
-            raise CommandError("You do not have any CHANNEL_LAYERS configured.")
+            raise CommandError(_no_layer(options["layer"]))
+        for channel in options["channels"]:
+            _check_name(layer, channel)
         if isinstance(layer, InMemoryChannelLayer):
             self.stderr.write(
                 self.style.WARNING(
@@ -47,3 +50,21 @@ class Command(BaseCommand):
             channel_layer=layer,
         )
         worker.run()
+
+
+def _no_layer(alias: str) -> str:
+    configured = getattr(settings, "CHANNEL_LAYERS", None)
+    if not configured:
+        return "You do not have any CHANNEL_LAYERS configured."
+    return f"There is no {alias!r} in CHANNEL_LAYERS, only {', '.join(map(repr, configured))}."
+
+
+def _check_name(layer: Any, channel: str) -> None:
+    """A wrong name is told at once; a layer would be asked for it again and again."""
+    check = getattr(layer, "require_valid_channel_name", None)
+    if check is None:
+        return
+    try:
+        check(channel)
+    except TypeError as error:
+        raise CommandError(str(error)) from error
