@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from .generic.messages import dump_json
 from .mailbox import SharedMessage
 from .types import Message
 
@@ -63,7 +63,7 @@ class broadcast:
             return None
         if isinstance(content, (bytes, bytearray)):
             return SharedMessage(None, bytes(content))
-        return SharedMessage(content if isinstance(content, str) else dump_json(content), None)
+        return SharedMessage(content if isinstance(content, str) else json.dumps(content), None)
 
     def __get__(self, instance: Any, owner: type[Any]) -> Callable[[Message], Any]:
         if instance is None:

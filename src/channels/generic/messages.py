@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -68,11 +67,3 @@ def takes_keyword(function: Callable[..., Any], keyword: str) -> bool:
     """Whether `receive` can be given `keyword`."""
     parameters = inspect.signature(function).parameters
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def dump_json(content: Any) -> str:
-    return json.dumps(content)
-
-
-def load_json(text_data: str) -> Any:
-    return json.loads(text_data)

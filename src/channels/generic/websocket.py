@@ -6,6 +6,7 @@ may block. What they say and hear is built in messages.py; here is only when.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,8 +21,6 @@ from .messages import (
     accept_event,
     check_groups_supported,
     close_event,
-    dump_json,
-    load_json,
     received,
     send_event,
     takes_event,
@@ -127,11 +126,11 @@ class JsonWebsocketConsumer(WebsocketConsumer):
 
     @classmethod
     def decode_json(cls, text_data: str) -> Any:
-        return load_json(text_data)
+        return json.loads(text_data)
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
-        return dump_json(content)
+        return json.dumps(content)
 
 
 class AsyncWebsocketConsumer(AsyncConsumer):
@@ -235,8 +234,8 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
-        return load_json(text_data)
+        return json.loads(text_data)
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
-        return dump_json(content)
+        return json.dumps(content)
