@@ -82,6 +82,29 @@ def get_handler_name(message: Message) -> str:
         ) from None
 
 
+# The client's protocols speak to consumers through the server alone.
+PROTOCOL_EVENTS: Final = ("websocket_", "http_", "lifespan_")
+# What instances of our classes are given, besides what the classes define.
+OWN_ATTRIBUTES: Final = frozenset({"base_send", "channel_receive"})
+
+
+@functools.lru_cache(maxsize=4096)
+def _open_to_layers(owner: Any, type_: str) -> bool:
+    """Whether a layer may address the handler of this type.
+
+    Whoever can write to a layer must not call what our classes define for
+    themselves (`close`, `dispatch`, `send`...), nor speak for the client.
+    """
+    name = type_.replace(".", "_")
+    if name.startswith(PROTOCOL_EVENTS) or name in OWN_ATTRIBUTES:
+        return False
+    return not any(
+        name in vars(base)
+        for base in owner.__mro__
+        if f"{base.__module__}.".startswith("channels.")
+    )
+
+
 def as_application(thing: Any) -> ASGIApplication:
     """Return an ASGI application: a consumer class is wrapped, all else is one already."""
     if isinstance(thing, type) and callable(getattr(thing, "as_asgi", None)):
@@ -154,7 +177,7 @@ class AsyncConsumer:
     async def dispatch(self, message: Message) -> None:
         """Call the handler of one message."""
         handler = getattr(self, get_handler_name(message), None)
-        if not handler:
+        if not callable(handler):
             raise UnknownMessageType(f"No handler for message type {message['type']}")
         await handler(message)
 
@@ -203,7 +226,7 @@ class SyncConsumer(AsyncConsumer):
     def dispatch(self, message: Message) -> None:
         """Call the handler of one message."""
         handler = getattr(self, get_handler_name(message), None)
-        if not handler:
+        if not callable(handler):
             raise UnknownMessageType(f"No handler for message type {message['type']}")
         handler(message)
 
@@ -254,6 +277,7 @@ class _Run:
     async def _loop(self) -> None:
         consumer, mailbox, active = self.consumer, self.mailbox, self.lane
         take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
+        owner: Any = type(consumer)
         entries = mailbox.entries
         while True:
             if not entries:
@@ -263,7 +287,12 @@ class _Run:
                 continue
             source, content, _number = entry
             try:
-                if source is CLIENT or source is LAYER:
+                if source is CLIENT:
+                    await dispatch(content)
+                elif source is LAYER:
+                    type_ = content.get("type")
+                    if type(type_) is not str or not _open_to_layers(owner, type_):
+                        raise UnknownMessageType(f"{type_!r:.80} is no type for layers to send")
                     await dispatch(content)
                 elif source is SHARED:
                     await consumer._send_shared(content)

@@ -172,7 +172,29 @@ def test_an_event_of_the_client_without_a_handler_is_an_error() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("message", [{"type": "room.unheard"}, {"text": "no type"}, {"type": 3}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "room.unheard"},
+        {"text": "no type"},
+        {"type": 3},
+        {"type": ["a", "list"]},
+        # Names that are no handlers, or are not a layer's to call.
+        {"type": "scope"},
+        {"type": "channel.name"},
+        {"type": "channel_layer"},
+        {"type": "dispatch"},
+        {"type": "send"},
+        {"type": "base.send"},
+        {"type": "channel.receive"},
+        {"type": "as.asgi"},
+        {"type": "_leave"},
+        {"type": ".leave"},
+        {"type": "websocket.receive", "text": "not from the client"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ],
+    ids=repr,
+)
 def test_a_layer_message_without_a_handler_is_logged_and_ignored(
     layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, message: dict[str, Any]
 ) -> None:

@@ -275,6 +275,25 @@ def test_an_attribute_error_inside_a_layer_is_not_hidden(colour: str) -> None:
     run(test)
 
 
+@COLOURS
+@pytest.mark.parametrize("type_", ["close", "accept", "send", "receive", "connect", "groups"])
+def test_a_layer_cannot_call_what_the_class_defines_for_itself(
+    colour: str, layer: InMemoryChannelLayer, type_: str
+) -> None:
+    script: dict[str, Any] = {"connect": ACCEPT, "groups": ["room"]}
+
+    async def test() -> str:
+        client = WebsocketCommunicator(consumer(colour, script), "/")
+        await client.connect()
+        await layer.group_send("room", {"type": type_, "text": "x"})
+        await layer.group_send("room", {"type": "room.message", "text": "still here"})
+        heard = await client.receive_from()
+        await client.disconnect()
+        return heard
+
+    assert run(test) == "still here"
+
+
 def test_groups_default_to_a_list_of_the_instances_own() -> None:
     assert WebsocketConsumer().groups == []
     assert AsyncWebsocketConsumer("ignored", also="ignored").groups == []

@@ -100,7 +100,13 @@ def test_sockets_can_be_handed_in(serve: Any) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"port": 70000}, {"lifespan": "maybe"}, {"low_water": 10, "high_water": 5}, {"backlog": -1}],
+    [
+        {"port": 70000},
+        {"lifespan": "maybe"},
+        {"low_water": 10, "high_water": 5},
+        {"backlog": -1},
+        {"ping_interval": 0},
+    ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(settings: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -129,6 +129,36 @@ def test_a_second_signal_cuts_everything_off_and_exits_1(process: Process) -> No
     assert "Traceback" not in err
 
 
+def test_an_application_that_refuses_to_end_keeps_no_server_alive() -> None:
+    running = threading.Event()
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        running.set()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+
+    server = Server(stubborn, ServerConfig(port=0, close_timeout=0.1))
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(server.run()))
+    thread.start()
+    end = time.monotonic() + 10
+    while not server.addresses:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    (address,) = server.addresses
+    with socket.create_connection(address, timeout=5) as client:  # type: ignore[arg-type]
+        client.sendall(GET)
+        assert running.wait(5)
+        server.request_stop()
+        server.request_stop()
+        thread.join(5)
+    assert statuses == [1]
+
+
 def test_an_application_that_exits_ends_its_own_request_alone(process: Process) -> None:
     with connect(f"ws://127.0.0.1:{process.address[1]}/") as client:
         for _ in range(2):

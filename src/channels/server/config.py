@@ -78,6 +78,8 @@ class ServerConfig:
             raise ConfigurationError(
                 f"low_water ({self.low_water}) is between 0 and high_water ({self.high_water})."
             )
+        if self.ping_interval == 0:
+            raise ConfigurationError("ping_interval is more than 0 seconds, or None for never.")
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and value < 0:

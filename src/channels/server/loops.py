@@ -26,6 +26,31 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def close_event_loop(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Cancel what is left and close the loop.
+
+    asyncio.Runner waits for cancelled tasks without a limit: one that refuses would
+    keep a process alive that was told to stop.
+    """
+    try:
+        loop.run_until_complete(_cancel_all(seconds))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+async def _cancel_all(seconds: float) -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, refusing = await asyncio.wait(tasks, timeout=seconds)
+    if refusing:
+        logger.error("%d task(s) ignored being cancelled and were left behind.", len(refusing))
+
+
 def raise_file_limit() -> None:
     """Raise the soft limit of open files to the hard one; each socket takes a descriptor."""
     try:

@@ -26,7 +26,7 @@ from .config import ServerConfig, StartError
 from .connection import HTTPConnection
 from .host import Action, ApplicationHost
 from .listener import Listener, bind
-from .loops import calm_garbage_collection, new_event_loop, raise_file_limit
+from .loops import calm_garbage_collection, close_event_loop, new_event_loop, raise_file_limit
 from .wire.h1 import H1Limits
 
 logger = logging.getLogger("channels.server")
@@ -173,15 +173,16 @@ class Server:
     def run(self) -> int:
         """Serve until a signal or `request_stop`; answers the exit status."""
         raise_file_limit()
+        loop = new_event_loop()
         try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                return self._run_through(runner.get_loop())
+            return self._run_through(loop)
         except StartError as error:
             print(error, file=sys.stderr)
             return 1
         finally:
             with self._lock:
                 self._loop = None
+            close_event_loop(loop, self.config.close_timeout)
 
     def _run_through(self, loop: asyncio.AbstractEventLoop) -> int:
         """Run the loop to our own end, whatever the applications raise."""

@@ -1,0 +1,25 @@
+"""The one place where tests look again and again.
+
+Most of what a test waits for tells it: an event, an answer, the end of a thread. The
+state of another process, or of a server that others look at, tells nobody; it is
+looked at until it is so, or until a deadline that only a failing test reaches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Long enough for a machine that is busy with other things.
+WITHIN = 20.0
+BETWEEN_LOOKS = 0.002
+
+
+def wait_until(condition: Callable[[], Any], what: str = "it", seconds: float = WITHIN) -> Any:
+    """Return the first true answer of `condition`."""
+    end = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(BETWEEN_LOOKS)
+    return answer
