@@ -7,14 +7,17 @@ import gc
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from injected_clock import Clock
+from tests.waiting import WITHIN, wait_until
 
 from channels.server import Server, ServerConfig
 from channels.server.loops import new_event_loop
+from channels.server.timers import Timers
 
 QUICK = {"port": 0, "graceful_timeout": 5.0, "close_timeout": 1.0}
 
@@ -81,12 +84,31 @@ class Served:
             client.sendall(data)
             return read_all(client)
 
-    def wait_until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+    def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for something that the server does in its own time."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "it did not happen in time"
-            time.sleep(0.005)
+        wait_until(condition)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call it in the server's loop: all that was queued there before has then been done."""
+        answer: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(function(*arguments))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        self.loop.call_soon_threadsafe(run)
+        return answer.result(WITHIN)
+
+    def stop_clock(self) -> None:
+        """From here on, time passes for new connections by `pass_time` alone."""
+        self.clock = Clock()
+        assert self.server._host is not None
+        self.server._host.timers = Timers(self.clock)  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float) -> None:
+        self.call(self.clock.advance, seconds)
 
     @property
     def statistics(self) -> dict[str, int]:

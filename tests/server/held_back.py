@@ -14,12 +14,17 @@ from typing import Any
 
 def connection_of(served: Any) -> Any:
     """The only connection that the server has."""
+    served.wait_until(lambda: served.statistics["connections"])
     (connection,) = served.server._host.connections
     return connection
 
 
 def takes_more(end: Any) -> bool:
     return bool(select.select([], [end], [], 0)[1])
+
+
+def nothing_came(end: socket.socket) -> bool:
+    return not select.select([end], [], [], 0)[0]
 
 
 def wait_until_unread(served: Any) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import logging
 import socket
 import threading
-import time
+from itertools import repeat
 from typing import Any
 
 import pytest
+from held_back import connection_of, nothing_came, send_until_held, wait_until_unread
 
 from channels.server.loops import new_event_loop
 
@@ -29,6 +29,10 @@ LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 async def wait_for(event: threading.Event) -> None:
     """Wait in an application for what the test decides, without blocking its loop."""
     await asyncio.get_running_loop().run_in_executor(None, event.wait, 10)
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(1 << 20), b""))
 
 
 async def answer(send: Any, body: bytes = b"hello", status: int = 200, headers: Any = ()) -> None:
@@ -135,17 +139,25 @@ def test_a_connection_is_kept_for_the_next_request(serve: Any) -> None:
 
 def test_pipelined_requests_are_answered_in_their_order(serve: Any) -> None:
     running = []
+    go = threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         running.append(scope["path"])
         assert len(running) == 1
-        await asyncio.sleep(0.01 if scope["path"] == "/1" else 0)
+        await (wait_for(go) if scope["path"] == "/1" else asyncio.sleep(0))
         running.clear()
         await answer(send, scope["path"].encode())
 
     requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(1, 30))
-    data = serve(app).exchange(requests + LAST)
+    served = serve(app)
+    with served.connect() as client:
+        client.sendall(requests + LAST)
+        served.wait_until(lambda: running)
+        # The others are not begun, however long the first one takes.
+        assert served.call(running.copy) == ["/1"]
+        go.set()
+        data = read_all(client)
     bodies = [part.partition(b"HTTP/1.1")[0] for part in data.split(b"\r\n\r\n")[1:]]
     assert bodies == [b"/%d" % n for n in range(1, 30)] + [b"/"]
 
@@ -222,15 +234,15 @@ def test_100_continue_is_sent_when_the_application_asks_for_the_body(serve: Any)
         await wait_for(asked)
         await answer(send, await read_body(receive))
 
-    with serve(app).connect() as client:
+    served = serve(app)
+    with served.connect() as client:
         client.sendall(
             b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
-        client.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        client.settimeout(5)
+        served.wait_until(lambda: served.statistics["applications"])
+        served.call(asked.is_set)
+        assert nothing_came(client)
         asked.set()
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"ok")
@@ -270,17 +282,11 @@ def test_an_upload_waits_for_the_application(serve: Any) -> None:
         client.sendall(
             b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
         )
-        client.settimeout(0.3)
-        sent, part = 0, b"x" * (1 << 20)
-        with contextlib.suppress(TimeoutError):
-            while sent < size:
-                sent += client.send(part)
+        sent, _ = send_until_held(served, client, repeat(bytes(1 << 20), 32))
         # The kernels' buffers take some; the server took about its limit.
         assert sent < size // 2
         go.set()
-        client.settimeout(5)
-        while sent < size:
-            sent += client.send(part[: size - sent])
+        client.sendall(bytes(size - sent))
         assert client.recv(65536).endswith(b"\r\n\r\n%d" % size)
 
 
@@ -339,11 +345,25 @@ def test_a_bad_chunk_ends_the_request_with_400_and_the_application_is_told(serve
 
 
 def test_a_head_that_does_not_come_in_time_is_answered_with_408(serve: Any) -> None:
-    assert serve(hello, header_timeout=0.1).exchange(GET[:5]).startswith(b"HTTP/1.1 408 ")
+    served = serve(hello)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(GET[:5])
+        connection_of(served)
+        served.pass_time(10.2)
+        assert read_all(client).startswith(b"HTTP/1.1 408 ")
 
 
 def test_an_idle_connection_is_closed_after_the_keep_alive_timeout(serve: Any) -> None:
-    assert serve(hello, keep_alive_timeout=0.1).exchange(GET).endswith(b"hello")
+    served = serve(hello)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(GET)
+        assert client.recv(65536).endswith(b"hello")
+        served.pass_time(74)
+        assert nothing_came(client)
+        served.pass_time(1.2)
+        assert read_all(client) == b""
 
 
 # -- applications that fail --------------------------------------------------------
@@ -400,16 +420,20 @@ def test_an_application_that_says_nothing_is_a_500(serve: Any, caplog: Any) -> N
 def test_half_a_response_is_cut_off_so_that_nobody_takes_it_for_whole(
     serve: Any, caplog: Any
 ) -> None:
+    go = threading.Event()
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        await asyncio.sleep(0.05)
+        await wait_for(go)
         raise RuntimeError("in the middle")
 
     client = http.client.HTTPConnection(*serve(app).address, timeout=5)
     client.request("GET", "/")
     response = client.getresponse()
+    assert response.read(4) == b"half"
+    go.set()
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         response.read()
     client.close()
@@ -492,7 +516,13 @@ def test_a_response_that_takes_too_long_is_a_503(serve: Any) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    assert serve(app, http_timeout=0.1).exchange(GET).startswith(b"HTTP/1.1 503 ")
+    served = serve(app, http_timeout=60)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(GET)
+        served.wait_until(lambda: served.statistics["applications"])
+        served.pass_time(60.2)
+        assert read_all(client).startswith(b"HTTP/1.1 503 ")
 
 
 # -- clients that leave or dawdle ---------------------------------------------------
@@ -543,12 +573,15 @@ def test_work_after_the_response_goes_on_and_the_connection_too(serve: Any) -> N
             await wait_for(go)
             done.set()
 
-    served = serve(app, application_close_timeout=0.1)
+    served = serve(app)
+    served.stop_clock()
     with served.connect() as client:
         client.sendall(b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(65536).endswith(b"hello")
         client.sendall(GET)
         assert client.recv(65536).endswith(b"hello")
+        served.pass_time(60)
+        assert served.statistics["applications"] == 1
     go.set()
     served.wait_until(done.is_set)
 
@@ -563,10 +596,14 @@ def test_an_application_that_outlives_its_client_is_cancelled_with_a_warning(
         assert scope["type"] == "http"
         await stubborn()
 
-    served = serve(app, application_close_timeout=0.1)
+    served = serve(app)
+    served.stop_clock()
     with served.connect() as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
         served.wait_until(lambda: served.statistics["applications"])
+    served.wait_until(lambda: not served.statistics["connections"])
+    assert served.statistics["applications"] == 1
+    served.pass_time(10.2)
     served.wait_until(lambda: not served.statistics["applications"])
     (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert "app (in " in record.getMessage()
@@ -590,9 +627,9 @@ def test_send_waits_for_a_client_that_does_not_read(serve: Any) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.sendall(LAST)
         client.recv(100)
-        time.sleep(0.2)
+        wait_until_unread(served)
         # The kernel takes a few megabytes; the server holds the high-water mark.
-        assert len(sent) < 500
+        assert served.call(len, sent) < 500
         size = 0
         while part := client.recv(1 << 20):
             size += len(part)
@@ -613,9 +650,13 @@ def test_a_client_that_stays_too_slow_is_cut_off_and_counted(serve: Any) -> None
         except OSError as error:
             errors.append(error)
 
-    served = serve(app, write_deadline=0.2)
+    served = serve(app)
+    served.stop_clock()
     with served.connect() as client:
         client.sendall(GET)
+        wait_until_unread(served)
+        assert not errors
+        served.pass_time(30.2)
         served.wait_until(lambda: errors)
     assert served.statistics["slow_clients"] == 1
 
@@ -631,28 +672,25 @@ def test_a_client_that_pipelines_and_never_reads_fills_no_memory(serve: Any) -> 
     served = serve(app)
     with served.connect() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        client.settimeout(0.3)
-        try:
-            for _ in range(2000):
-                client.sendall(GET)
-        except TimeoutError:
-            pass
-        time.sleep(0.1)
-        assert len(count) < 200
+        client.sendall(GET * 2000)
+        wait_until_unread(served)
+        assert served.call(len, count) < 200
 
 
 def test_a_client_that_pipelines_faster_than_it_is_answered_is_held_back(serve: Any) -> None:
-    served = serve(hello)
-    sent = 0
+    go = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await wait_for(go)
+        await answer(send)
+
+    served = serve(app)
     with served.connect() as client:
-        client.settimeout(0.3)
-        try:
-            while sent < 100_000_000:
-                sent += client.send(GET * 5000)
-        except TimeoutError:
-            pass
-    # What the buffers of both kernels take, and not what ours would.
-    assert sent < 30_000_000
+        sent, _ = send_until_held(served, client, repeat(GET * 5000, 1000))
+        # What the buffers of both kernels take, and not what ours would.
+        assert sent < 30_000_000
+        go.set()
 
 
 # -- what is told to others -----------------------------------------------------------

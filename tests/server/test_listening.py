@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,16 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 import logging
 logging.basicConfig()
-from channels.server import Server, ServerConfig
+from channels.server import Server, ServerConfig, listener
+
+listener.RETRY = 0.05
+resume = listener.Listener.resume
+
+def told(self):
+    print("trying again", flush=True)
+    resume(self)
+
+listener.Listener.resume = told
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
@@ -134,7 +142,10 @@ sys.exit(server.run())
 
 @pytest.mark.slow
 def test_a_full_table_of_descriptors_pauses_accepting_and_is_said_once() -> None:
-    process = subprocess.Popen([sys.executable, "-c", FULL], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
     assert process.stderr is not None
     lines: list[str] = []
     try:
@@ -144,7 +155,9 @@ def test_a_full_table_of_descriptors_pauses_accepting_and_is_said_once() -> None
         address = ("127.0.0.1", int(lines[-1].rpartition(":")[2]))
         clients = [socket.create_connection(address, timeout=10) for _ in range(60)]
         assert "paused" in process.stderr.readline()
-        time.sleep(1.3)  # longer than it takes to try again, and to fail again
+        # Who tries for the second time has failed the first time.
+        for _ in range(2):
+            assert process.stdout.readline() == "trying again\n"
         for client in clients[:50]:
             client.close()
         clients[-1].sendall(GET)

@@ -9,12 +9,13 @@ import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count, repeat
 from typing import Any
 
 import pytest
+from held_back import connection_of, nothing_came, send_until_held, wait_until_unread
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -292,10 +293,13 @@ def test_a_handshake_that_is_not_answered_in_time_is_a_503(serve: Any) -> None:
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    with pytest.raises(InvalidStatus) as caught:
-        with dialled(serve(app, websocket_accept_timeout=0.1)):
-            pass
-    assert caught.value.response.status_code == 503
+    served = serve(app)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(HANDSHAKE)
+        served.wait_until(lambda: served.statistics["applications"])
+        served.pass_time(20.2)
+        assert read_all(client).startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_bad_handshake_is_refused_and_another_version_is_told_ours(serve: Any) -> None:
@@ -375,9 +379,13 @@ def test_a_client_that_never_answers_the_close_is_cut_off(serve: Any) -> None:
         await send({"type": "websocket.close"})
 
     app = App(reply)
-    served = serve(app, close_timeout=0.1)
+    served = serve(app, close_timeout=5)
+    served.stop_clock()
     with raw(served) as client:
         client.sendall(frame(1, b"x"))
+        assert read(client, 4) == b"\x88\x02\x03\xe8"
+        assert served.statistics["connections"] == 1
+        served.pass_time(5.2)
         served.wait_until(lambda: not served.statistics["connections"])
     assert app.received[-1]["code"] == 1006
 
@@ -418,9 +426,13 @@ def test_an_application_that_outlives_its_client_is_cancelled_with_a_warning(
         await send({"type": "websocket.accept"})
         await asyncio.Event().wait()
 
-    served = serve(app, application_close_timeout=0.1)
+    served = serve(app)
+    served.stop_clock()
     with dialled(served, "/stuck"):
         pass
+    served.wait_until(lambda: not served.statistics["connections"])
+    assert served.statistics["applications"] == 1
+    served.pass_time(10.2)
     served.wait_until(lambda: not served.statistics["applications"])
     (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert "/stuck" in record.getMessage()
@@ -500,46 +512,34 @@ def test_a_client_that_says_more_than_is_read_is_held_back_and_loses_nothing(ser
             await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
 
     app = App(reply)
-    served = serve(app, input_limit=100_000, ping_interval=0.1, ping_timeout=0.2)
+    served = serve(app, input_limit=100_000)
+    served.stop_clock()
     with raw(served) as client:
         client.sendall(frame(1, b"wait"))
-        pending, number = b"", 0
-        client.settimeout(0.5)
-        try:
-            while True:
-                pending = frame(1, b"%08d" % number + b"x" * 10_000)
-                while pending:
-                    pending = pending[client.send(pending) :]
-                number += 1
-                assert number < 20_000, "nothing held the client back"
-        except TimeoutError:
-            pass
+        numbers = count()
+        numbered = (frame(1, b"%08d" % next(numbers) + b"x" * 10_000) for _ in range(20_000))
+        _, rest = send_until_held(served, client, numbered)
         # Silence is no death while we do not read.
+        for _ in range(5):
+            served.pass_time(21)
         assert served.statistics["connections"] == 1
         go.set()
-        client.settimeout(5)
-        client.sendall(pending + frame(8, b"\x03\xe8"))
+        client.sendall(rest + frame(8, b"\x03\xe8"))
         served.wait_until(lambda: app.received[-1]["type"] == "websocket.disconnect")
-    numbers = [int(message["text"][:8]) for message in app.received[1:-1]]
-    assert numbers == list(range(number + 1))
+    texts = [int(message["text"][:8]) for message in app.received[1:-1]]
+    assert texts == list(range(next(numbers)))
 
 
 def test_a_flood_of_empty_messages_is_held_back_too(serve: Any) -> None:
     go = threading.Event()
 
     async def reply(message: Any, send: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
+        if not go.is_set():
+            await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
 
-    app = App(reply)
-    served = serve(app)
+    served = serve(App(reply))
     with raw(served) as client:
-        client.settimeout(0.3)
-        flood, sent = frame(1) * 10_000, 0
-        try:
-            while sent < 64 << 20:
-                sent += client.send(flood)
-        except TimeoutError:
-            pass
+        sent, _ = send_until_held(served, client, repeat(frame(1) * 10_000, 1000))
         assert sent < 32 << 20
         go.set()
 
@@ -558,7 +558,8 @@ def test_send_waits_for_a_client_that_does_not_read(serve: Any) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.sendall(HANDSHAKE + frame(1, b"go"))
         served.wait_until(lambda: sent)
-        assert settled(lambda: len(sent)) < 400
+        wait_until_unread(served)
+        assert served.call(len, sent) < 400
         assert len(read(client, 500 * 65546))
     assert len(sent) == 500
 
@@ -570,9 +571,13 @@ def test_a_client_that_stays_too_slow_is_cut_off_and_counted(serve: Any, caplog:
             await send({"type": "websocket.send", "text": "x" * 65536})
 
     app = App(reply)
-    served = serve(app, write_deadline=0.2)
+    served = serve(app)
+    served.stop_clock()
     with raw(served) as client:
         client.sendall(frame(1, b"go"))
+        wait_until_unread(served)
+        assert app.errors == []
+        served.pass_time(30.2)
         served.wait_until(lambda: app.received[-1:] and app.received[-1]["type"].endswith("nect"))
         assert served.statistics["slow_clients"] == 1
     assert app.received[-1]["code"] == 1013
@@ -588,31 +593,40 @@ def test_pings_of_a_client_that_does_not_read_fill_no_memory(serve: Any) -> None
     served = serve(App(reply))
     with raw(served) as client:
         client.sendall(frame(1, b"go"))
-        served.wait_until(lambda: any(s._flow.paused for s in sessions(served)))
-        (session,) = sessions(served)
+        wait_until_unread(served)
+        session = connection_of(served)
         before = session._transport.get_write_buffer_size()
-        for number in range(20_000):
-            client.sendall(frame(9, b"%d" % number))
-        served.wait_until(lambda: session._pending_pong == b"19999")
-        assert session._transport.get_write_buffer_size() == before
+        client.sendall(b"".join(frame(9, b"%d" % number) for number in range(10_000)))
+        served.wait_until(lambda: session._pending_pong == b"9999")
+        assert session._transport.get_write_buffer_size() <= before
 
 
 def test_a_client_that_gives_no_sign_of_life_is_cut_off(serve: Any) -> None:
     app = App()
-    served = serve(app, ping_interval=0.1, ping_timeout=0.1)
+    served = serve(app)
+    served.stop_clock()
     with raw(served) as client:
+        served.pass_time(19)
+        assert nothing_came(client)
+        served.pass_time(1.2)
         assert client.recv(2) == b"\x89\x00"
+        served.pass_time(19)
+        assert served.statistics["connections"] == 1
+        served.pass_time(1.2)
         served.wait_until(lambda: not served.statistics["connections"])
     assert app.received == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
 
 
 def test_any_bytes_are_a_sign_of_life(serve: Any) -> None:
-    app = App()
-    served = serve(app, ping_interval=0.1, ping_timeout=0.1)
+    served = serve(App(echo))
+    served.stop_clock()
     with raw(served) as client:
-        for _ in range(3):
-            assert client.recv(2) == b"\x89\x00"
+        for _ in range(4):
+            # Long enough to look for an answer to the last ping, and to send the next.
+            served.pass_time(21)
+            assert read(client, 2) == b"\x89\x00"
             client.sendall(frame(1, b"no pong"))
+            assert read(client, 9) == b"\x81\x07no pong"
         assert served.statistics["connections"] == 1
 
 
@@ -640,19 +654,6 @@ def test_a_shared_frame_goes_straight_out_when_the_application_waits(serve: Any)
             served.loop.call_soon_threadsafe(mailbox.put_shared, shared, later, 10)
         assert client.recv(timeout=5) == "text"
         assert client.recv(timeout=5) == b"bytes"
-
-
-def settled(value: Any) -> Any:
-    """What `value()` is once it has stopped changing."""
-    while True:
-        before = value()
-        time.sleep(0.2)
-        if value() == before:
-            return before
-
-
-def sessions(served: Any) -> list[Any]:
-    return list(served.server._host.connections)
 
 
 def read_all(client: socket.socket) -> bytes:
