@@ -6,6 +6,7 @@ and in a browser.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_until
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -66,18 +68,20 @@ class Demo:
         """Return once it answers: the seconds that this took."""
         began = time.monotonic()
         process = self.launch()
-        while time.monotonic() - began < START_DEADLINE:
-            if process.poll() is not None:
-                raise AssertionError(f"the demo ended with {process.returncode}:\n{self.output}")
-            try:
-                urllib.request.urlopen(f"{self.url}/login/", timeout=5).close()
-            except OSError:
-                # Another process: nothing of ours tells when it listens.
-                time.sleep(0.02)
-            else:
-                return time.monotonic() - began
-        self.kill()
-        raise AssertionError(f"the demo did not answer in {START_DEADLINE} s:\n{self.output}")
+        try:
+            wait_until(lambda: self._answers(process), "the demo answers", START_DEADLINE)
+        except BaseException:
+            self.kill()
+            print(self.output)
+            raise
+        return time.monotonic() - began
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        assert process.poll() is None, f"the demo ended with {process.returncode}"
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{self.url}/login/", timeout=5).close()
+            return True
+        return False
 
     def stop(self) -> int:
         """Press Ctrl-C, and return the exit status."""

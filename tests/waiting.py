@@ -7,13 +7,16 @@ looked at until it is so, or until a deadline that only a failing test reaches.
 
 from __future__ import annotations
 
+import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Long enough for a machine that is busy with other things.
 WITHIN = 20.0
-BETWEEN_LOOKS = 0.002
+BETWEEN_LOOKS = 0.005
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it", seconds: float = WITHIN) -> Any:
@@ -23,3 +26,14 @@ def wait_until(condition: Callable[[], Any], what: str = "it", seconds: float = 
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(BETWEEN_LOOKS)
     return answer
+
+
+@contextmanager
+def at_most(process: subprocess.Popen[Any], seconds: float = 60.0) -> Iterator[None]:
+    """Kill a process that takes longer: who waits for its next line then reads the end."""
+    watchdog = threading.Timer(seconds, process.kill)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()

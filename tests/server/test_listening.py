@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import at_most
 
 from channels.server import ConfigurationError, ServerConfig, StartError
 
@@ -148,24 +149,25 @@ def test_a_full_table_of_descriptors_pauses_accepting_and_is_said_once() -> None
     assert process.stdout is not None
     assert process.stderr is not None
     lines: list[str] = []
-    try:
-        while not lines or "Listening" not in lines[-1]:
-            lines.append(process.stderr.readline())
-            assert lines[-1], lines
-        address = ("127.0.0.1", int(lines[-1].rpartition(":")[2]))
-        clients = [socket.create_connection(address, timeout=10) for _ in range(60)]
-        assert "paused" in process.stderr.readline()
-        # Who tries for the second time has failed the first time.
-        for _ in range(2):
-            assert process.stdout.readline() == "trying again\n"
-        for client in clients[:50]:
-            client.close()
-        clients[-1].sendall(GET)
-        assert clients[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
-        for client in clients:
-            client.close()
-    finally:
-        process.terminate()
-        _, rest = process.communicate(timeout=10)
+    with at_most(process):
+        try:
+            while not lines or "Listening" not in lines[-1]:
+                lines.append(process.stderr.readline())
+                assert lines[-1], lines
+            address = ("127.0.0.1", int(lines[-1].rpartition(":")[2]))
+            clients = [socket.create_connection(address, timeout=10) for _ in range(60)]
+            assert "paused" in process.stderr.readline()
+            # Who tries for the second time has failed the first time.
+            for _ in range(2):
+                assert process.stdout.readline() == "trying again\n"
+            for client in clients[:50]:
+                client.close()
+            clients[-1].sendall(GET)
+            assert clients[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
+            for client in clients:
+                client.close()
+        finally:
+            process.terminate()
+            _, rest = process.communicate(timeout=10)
     assert "paused" not in rest
     assert process.returncode == 0

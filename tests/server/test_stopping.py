@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import at_most
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -39,7 +39,10 @@ async def app(scope, receive, send):
         sys.exit(3)
     elif scope["type"] == "http":
         say("request")
-        await asyncio.sleep(float(scope["path"][1:] or 0))
+        if scope["path"] == "/until-told":
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        elif scope["path"] == "/for-ever":
+            await asyncio.Event().wait()
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"finished"})
     else:
@@ -58,6 +61,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "channels", "serve", "site_app:app", "-p", "0", *options],
             cwd=folder,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,6 +77,12 @@ class Process:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
+    def tell(self) -> None:
+        """Let the request that waits for it finish."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
     def finish(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out, err
@@ -81,10 +91,19 @@ class Process:
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path)
-    yield process
+    with at_most(process.process):
+        yield process
     if process.process.poll() is None:
         process.process.kill()
         process.finish()
+
+
+def listening() -> tuple[socket.socket, tuple[str, int]]:
+    """A socket for a server in a thread: who connects is answered once the server runs."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    return sock, sock.getsockname()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -93,7 +112,7 @@ def test_a_signal_lets_requests_finish_closes_sockets_and_exits_0(
 ) -> None:
     idle = socket.create_connection(process.address, timeout=5)
     busy = socket.create_connection(process.address, timeout=5)
-    busy.sendall(b"GET /0.3 HTTP/1.1\r\nHost: x\r\n\r\n")
+    busy.sendall(b"GET /until-told HTTP/1.1\r\nHost: x\r\n\r\n")
     assert process.said() == "request"
     with connect(f"ws://127.0.0.1:{process.address[1]}/") as client:
         process.process.send_signal(number)
@@ -104,6 +123,7 @@ def test_a_signal_lets_requests_finish_closes_sockets_and_exits_0(
     assert idle.recv(10) == b""
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(process.address, timeout=5)
+    process.tell()
     response = busy.makefile("rb").read()
     assert b"connection: close\r\n" in response
     assert response.endswith(b"finished")
@@ -117,7 +137,7 @@ def test_a_signal_lets_requests_finish_closes_sockets_and_exits_0(
 
 def test_a_second_signal_cuts_everything_off_and_exits_1(process: Process) -> None:
     with socket.create_connection(process.address, timeout=5) as busy:
-        busy.sendall(b"GET /60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        busy.sendall(b"GET /for-ever HTTP/1.1\r\nHost: x\r\n\r\n")
         assert process.said() == "request"
         process.process.send_signal(signal.SIGTERM)
         assert process.process.stderr is not None
@@ -141,16 +161,12 @@ def test_an_application_that_refuses_to_end_keeps_no_server_alive() -> None:
             except asyncio.CancelledError:
                 continue
 
-    server = Server(stubborn, ServerConfig(port=0, close_timeout=0.1))
+    sock, address = listening()
+    server = Server(stubborn, ServerConfig(sockets=(sock,), close_timeout=0.1))
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(server.run()))
     thread.start()
-    end = time.monotonic() + 10
-    while not server.addresses:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    (address,) = server.addresses
-    with socket.create_connection(address, timeout=5) as client:  # type: ignore[arg-type]
+    with socket.create_connection(address, timeout=5) as client:
         client.sendall(GET)
         assert running.wait(5)
         server.request_stop()
@@ -183,15 +199,21 @@ async def slow(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.Event().wait()
 
 
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
+
+
 def test_what_does_not_finish_in_time_is_cut_off_and_counted_in_the_log(
     serve: Any, caplog: Any
 ) -> None:
-    served = serve(slow, graceful_timeout=0.2)
+    served = serve(slow, graceful_timeout=0.01)
     with served.connect() as client:
         client.sendall(GET)
         served.wait_until(lambda: served.statistics["applications"])
         served.stop()
-    assert "1 application(s) were still running after 0.2 s; cancelled." in caplog.text
+    assert "1 application(s) were still running after 0.01 s; cancelled." in caplog.text
 
 
 def test_a_server_can_be_embedded_started_and_stopped_twice() -> None:
@@ -213,14 +235,15 @@ def test_a_server_can_be_embedded_started_and_stopped_twice() -> None:
 
 
 def test_a_server_runs_in_a_thread_and_stops_when_asked() -> None:
-    server = Server(slow, ServerConfig(port=0))
+    sock, address = listening()
+    server = Server(hello, ServerConfig(sockets=(sock,)))
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(server.run()))
     thread.start()
-    end = time.monotonic() + 10
-    while not server.addresses:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    with socket.create_connection(address, timeout=20) as client:
+        client.sendall(GET)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert server.addresses == [address]
     server.request_stop()
     thread.join(10)
     assert statuses == [0]

@@ -530,6 +530,32 @@ def test_a_client_that_says_more_than_is_read_is_held_back_and_loses_nothing(ser
     assert texts == list(range(next(numbers)))
 
 
+def test_a_client_whose_application_is_stuck_is_let_go_with_1013(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = threading.Event()
+
+    async def reply(message: Any, send: Any) -> None:
+        if message.get("text") == "wait":
+            await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
+
+    app = App(reply)
+    served = serve(app, input_limit=100_000, input_deadline=60)
+    served.stop_clock()
+    with raw(served) as client:
+        client.sendall(frame(1, b"wait"))
+        _, _ = send_until_held(served, client, (frame(1, b"x" * 10_000) for _ in range(20_000)))
+        served.pass_time(61)
+        while (head := read(client, 2)) == b"\x89\x00":
+            pass  # a ping
+        assert head[0] == 0x88
+        assert read(client, head[1])[:2] == (1013).to_bytes(2, "big")
+        go.set()
+        served.wait_until(lambda: app.received[-1]["type"] == "websocket.disconnect")
+    assert app.received[-1]["code"] == 1013
+    assert "took nothing of what its client sent for 60 s" in caplog.text
+
+
 def test_a_flood_of_empty_messages_is_held_back_too(serve: Any) -> None:
     go = threading.Event()
 

@@ -51,6 +51,9 @@ class ServerConfig:
     write_deadline: float | None = 30.0
     # Bytes of client input waiting for the application before reading pauses.
     input_limit: int = 1 << 20
+    # How long that may last. A handler that is stuck must not hold its client for ever;
+    # one that works through a queue is far quicker.
+    input_deadline: float | None = 300.0
 
     websocket_max_message_size: int = 1 << 20
     websocket_max_frame_size: int = 1 << 20

@@ -44,3 +44,11 @@ def log_slow(scope: Scope, client: str | None) -> None:
         client,
         describe(scope),
     )
+
+
+def log_stuck(scope: Scope, seconds: float) -> None:
+    logger.warning(
+        "The application on %s took nothing of what its client sent for %g s; closed.",
+        describe(scope),
+        seconds,
+    )

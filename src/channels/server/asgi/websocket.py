@@ -79,6 +79,7 @@ class WebSocketSession:
         "_handshake",
         "_held",
         "_host",
+        "_input_deadline",
         "_keepalive",
         "_pending_pong",
         "_put",
@@ -116,6 +117,7 @@ class WebSocketSession:
         self._flow = Flow(loop)
         self._deadline = host.deadline(self._expire)
         self._write_deadline: Deadline | None = None
+        self._input_deadline: Deadline | None = None
         self._close_deadline: Deadline | None = None
         self._keepalive: Keepalive | None = None
         self._denial: Denial | None = None
@@ -415,6 +417,8 @@ class WebSocketSession:
         self._deadline.discard()
         if self._write_deadline is not None:
             self._write_deadline.discard()
+        if self._input_deadline is not None:
+            self._input_deadline.discard()
         self._host.forget(self)
         self._release()
 
@@ -457,13 +461,26 @@ class WebSocketSession:
         if self._keepalive is not None:
             self._keepalive.excuse()
         self._transport.pause_reading()
+        if self._input_deadline is None:
+            self._input_deadline = self._host.deadline(self._stuck)
+        self._input_deadline.set(self._host.config.input_deadline)
 
     def resume_input(self) -> None:
         if not self._held or self.state is State.CLOSED:
             return
         self._held = False
+        if self._input_deadline is not None:
+            self._input_deadline.clear()
         self._transport.resume_reading()
         self._deliver()
+
+    def _stuck(self) -> None:
+        if self.state is OPEN:
+            failures.log_stuck(self.scope, self._host.config.input_deadline or 0)
+            self.close(TRY_AGAIN_LATER, "The application is too busy.")
+            self._disconnect(TRY_AGAIN_LATER, "The application is too busy.")
+        elif self.state is State.CONNECTING:
+            self.deny(503, b"The application is too busy.")
 
     # -- sink of shared frames -----------------------------------------------
 
