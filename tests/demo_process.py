@@ -21,7 +21,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
-from tests.waiting import wait_until
+from tests.waiting import BETWEEN_TRIES, wait_until
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -69,7 +69,9 @@ class Demo:
         began = time.monotonic()
         process = self.launch()
         try:
-            wait_until(lambda: self._answers(process), "the demo answers", START_DEADLINE)
+            wait_until(
+                lambda: self._answers(process), "the demo answers", START_DEADLINE, BETWEEN_TRIES
+            )
         except BaseException:
             self.kill()
             print(self.output)

@@ -17,14 +17,21 @@ from typing import Any
 # Long enough for a machine that is busy with other things.
 WITHIN = 20.0
 BETWEEN_LOOKS = 0.005
+# Where a look is a connection to a process that is starting, and needs the processor itself.
+BETWEEN_TRIES = 0.05
 
 
-def wait_until(condition: Callable[[], Any], what: str = "it", seconds: float = WITHIN) -> Any:
+def wait_until(
+    condition: Callable[[], Any],
+    what: str = "it",
+    seconds: float = WITHIN,
+    between: float = BETWEEN_LOOKS,
+) -> Any:
     """Return the first true answer of `condition`."""
     end = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(BETWEEN_LOOKS)
+        time.sleep(between)
     return answer
 
 

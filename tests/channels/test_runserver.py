@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from django.core.management.color import no_style
 from django.test import override_settings
 from tests.asgi import application
+from tests.waiting import BETWEEN_TRIES, WITHIN, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -174,17 +174,6 @@ application = ProtocolTypeRouter({"websocket": URLRouter([url(r"^echo/$", Echo)]
 """,
     "assets/note.txt": "a static file",
 }
-WITHIN = 20.0
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true answer; each attempt is an attempt to do the thing itself."""
-    deadline = time.monotonic() + WITHIN
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"not within {WITHIN} s: {what}")
 
 
 class Running:
@@ -211,8 +200,15 @@ class Running:
                 return str(answer.read().decode())
         return None
 
+    def eventually(self, condition: Callable[[], Any]) -> Any:
+        """The first true answer; each attempt is an attempt to do the thing itself."""
+        try:
+            return wait_until(condition, between=BETWEEN_TRIES)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from error
+
     def says(self, text: str) -> None:
-        eventually(lambda: text in self.output, f"{text!r} in the output:\n{self.output}")
+        self.eventually(lambda: text in self.output)
 
     def end(self) -> int:
         status = self.process.wait(WITHIN)
@@ -271,7 +267,7 @@ def test_it_serves_pages_files_and_sockets_and_ends_without_a_word(
     project: Path, arguments: tuple[str, ...]
 ) -> None:
     with runserver(project, *arguments) as running:
-        assert eventually(lambda: running.get("/"), running.output) == "first"
+        assert running.eventually(lambda: running.get("/")) == "first"
         assert running.get("/static/note.txt") == "a static file"
         with connect(f"ws://127.0.0.1:{running.port}/echo/") as client:
             client.send("hello")
@@ -293,7 +289,7 @@ def test_it_serves_pages_files_and_sockets_and_ends_without_a_word(
 @pytest.mark.slow
 def test_a_consumers_traceback_is_in_the_console(project: Path) -> None:
     with runserver(project, "--noreload") as running:
-        eventually(lambda: running.get("/"), running.output)
+        running.eventually(lambda: running.get("/"))
         with connect(f"ws://127.0.0.1:{running.port}/echo/") as client:
             client.send("fail")
             running.says("LookupError: a consumer's own mistake")
@@ -317,11 +313,11 @@ def change_and_wait(project: Path, client: ClientConnection) -> bool:
 @pytest.mark.slow
 def test_a_changed_file_reloads_and_open_sockets_hear_of_it(project: Path) -> None:
     with runserver(project) as running:
-        eventually(lambda: running.get("/") == "first", running.output)
+        running.eventually(lambda: running.get("/") == "first")
         with connect(f"ws://127.0.0.1:{running.port}/echo/") as client:
-            eventually(lambda: change_and_wait(project, client), running.output)
+            running.eventually(lambda: change_and_wait(project, client))
             assert client.close_code == 1012
-        eventually(lambda: running.get("/") == "second one", running.output)
+        running.eventually(lambda: running.get("/") == "second one")
         assert press_ctrl_c(running) == 0
         assert "Traceback" not in running.output
 
@@ -334,9 +330,7 @@ def test_an_import_that_fails_is_shown_and_served_again_when_mended(project: Pat
     with runserver(project) as running:
         running.says("No module named 'a_library_that_is_missing'")
         running.says('consumers.py", line 1')
-        eventually(
-            lambda: consumers.write_text("# mended") and running.get("/") == "first", running.output
-        )
+        running.eventually(lambda: consumers.write_text("# mended") and running.get("/") == "first")
         assert press_ctrl_c(running) == 0
 
 
@@ -346,7 +340,7 @@ def test_a_taken_port_is_one_sentence_and_status_1(
     project: Path, arguments: tuple[str, ...]
 ) -> None:
     with runserver(project, *arguments) as first:
-        eventually(lambda: first.get("/"), first.output)
+        first.eventually(lambda: first.get("/"))
         command = [sys.executable, "-m", "django", "runserver", str(first.port), *arguments]
         second = subprocess.run(
             command,
@@ -364,7 +358,7 @@ def test_a_taken_port_is_one_sentence_and_status_1(
 @pytest.mark.slow
 def test_noasgi_leaves_it_to_djangos_own_server(project: Path) -> None:
     with runserver(project, "--noasgi", "--noreload") as running:
-        assert eventually(lambda: running.get("/"), running.output) == "first"
+        assert running.eventually(lambda: running.get("/")) == "first"
         assert running.get("/static/note.txt") == "a static file"
         running.says("Starting development server at")
         assert press_ctrl_c(running) == 0

@@ -141,7 +141,6 @@ sys.exit(server.run())
 """
 
 
-@pytest.mark.slow
 def test_a_full_table_of_descriptors_pauses_accepting_and_is_said_once() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
