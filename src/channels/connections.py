@@ -7,8 +7,12 @@ has opened no connection pays nothing, and without Django there are none.
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable
 from typing import Any
+
+logger = logging.getLogger("channels.threads")
 
 
 def _opened() -> list[Any]:
@@ -22,7 +26,7 @@ def _opened() -> list[Any]:
 def start_of_event() -> None:
     """Before the first blocking call of an event: drop what went stale meanwhile."""
     for connection in _opened():
-        connection.close_if_unusable_or_obsolete()
+        _try(connection, connection.close_if_unusable_or_obsolete)
 
 
 def end_of_event() -> None:
@@ -30,10 +34,18 @@ def end_of_event() -> None:
     for connection in _opened():
         if connection.queries_logged:
             connection.queries_log.clear()
-        connection.close_if_unusable_or_obsolete()
+        _try(connection, connection.close_if_unusable_or_obsolete)
 
 
 def end_of_thread() -> None:
     """Close all that a thread opened, before it ends."""
     for connection in _opened():
-        connection.close()
+        _try(connection, connection.close)
+
+
+def _try(connection: Any, action: Callable[[], None]) -> None:
+    """A broken connection must not take the pool's thread, and the lane it serves, with it."""
+    try:
+        action()
+    except Exception:
+        logger.exception("Closing the database connection %r failed", connection.alias)

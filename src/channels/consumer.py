@@ -88,21 +88,34 @@ PROTOCOL_EVENTS: Final = ("websocket_", "http_", "lifespan_")
 OWN_ATTRIBUTES: Final = frozenset({"base_send", "channel_receive"})
 
 
-@functools.lru_cache(maxsize=4096)
-def _open_to_layers(owner: Any, type_: str) -> bool:
-    """Whether a layer may address the handler of this type.
+# Types remembered per class as open to layers; past it they are looked at anew.
+REMEMBERED_TYPES: Final = 1024
+
+
+@functools.lru_cache(maxsize=1024)
+def _types_open_to_layers(owner: Any) -> set[str]:
+    """The message types that layers may send to consumers of this class, as far as seen."""
+    return set()
+
+
+def _check_open_to_layers(owner: Any, type_: Any) -> None:
+    """Raise UnknownMessageType unless a layer may address the handler of this type.
 
     Whoever can write to a layer must not call what our classes define for
     themselves (`close`, `dispatch`, `send`...), nor speak for the client.
     """
-    name = type_.replace(".", "_")
-    if name.startswith(PROTOCOL_EVENTS) or name in OWN_ATTRIBUTES:
-        return False
-    return not any(
-        name in vars(base)
-        for base in owner.__mro__
-        if f"{base.__module__}.".startswith("channels.")
-    )
+    name = type_.replace(".", "_") if isinstance(type_, str) else ""
+    ours = (base for base in owner.__mro__ if f"{base.__module__}.".startswith("channels."))
+    if (
+        not name
+        or name.startswith(PROTOCOL_EVENTS)
+        or name in OWN_ATTRIBUTES
+        or any(name in vars(base) for base in ours)
+    ):
+        raise UnknownMessageType(f"{type_!r:.80} is no type for layers to send")
+    seen = _types_open_to_layers(owner)
+    if len(seen) < REMEMBERED_TYPES:
+        seen.add(type_)
 
 
 def as_application(thing: Any) -> ASGIApplication:
@@ -278,8 +291,9 @@ class _Run:
         consumer, mailbox, active = self.consumer, self.mailbox, self.lane
         take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
         owner: Any = type(consumer)
-        entries = mailbox.entries
-        while True:
+        entries, open_types = mailbox.entries, _types_open_to_layers(owner)
+        source = CLIENT
+        while source is not DISCONNECT:
             if not entries:
                 await mailbox.arrival()
             entry = take(clock)
@@ -287,17 +301,16 @@ class _Run:
                 continue
             source, content, _number = entry
             try:
-                if source is CLIENT:
-                    await dispatch(content)
-                elif source is LAYER:
+                if source is LAYER:
                     type_ = content.get("type")
-                    if type(type_) is not str or not _open_to_layers(owner, type_):
-                        raise UnknownMessageType(f"{type_!r:.80} is no type for layers to send")
+                    if type(type_) is not str or type_ not in open_types:
+                        _check_open_to_layers(owner, type_)
                     await dispatch(content)
                 elif source is SHARED:
                     await consumer._send_shared(content)
                 else:
-                    self.told = True
+                    if source is DISCONNECT:
+                        self.told = True
                     await dispatch(content)
             except StopConsumer:
                 raise

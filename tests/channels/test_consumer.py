@@ -362,6 +362,25 @@ def test_a_client_that_left_while_a_handler_was_sending_is_no_error(
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "sends to nobody"])
+def test_after_its_disconnect_a_consumer_ends_without_being_told(fails: bool) -> None:
+    class Careless(AsyncConsumer):
+        async def websocket_disconnect(self, message: Message) -> None:
+            if fails:
+                await self.send({"type": "websocket.send", "text": "goodbye"})
+
+    async def test() -> None:
+        queue: asyncio.Queue[Message] = asyncio.Queue()
+
+        async def send(message: Message) -> None:
+            raise ConnectionResetError("gone")
+
+        queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await Careless.as_asgi()(dict(SCOPE), queue.get, send)
+
+    run(test)
+
+
 def test_a_receive_that_fails_ends_the_consumer_with_its_error() -> None:
     async def test() -> None:
         async def receive() -> Message:

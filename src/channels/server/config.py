@@ -47,7 +47,8 @@ class ServerConfig:
     # asyncio's own high-water mark. Above it send() waits.
     high_water: int = 65536
     low_water: int = 16384
-    # How long a client may stay above the high-water mark before it is closed.
+    # How long a client may stay above the high-water mark before it is closed. Over HTTP
+    # one that took `high_water` bytes meanwhile is given as long again.
     write_deadline: float | None = 30.0
     # Bytes of client input waiting for the application before reading pauses.
     input_limit: int = 1 << 20

@@ -63,6 +63,7 @@ class HTTPConnection(asyncio.Protocol):
         "_peers",
         "_received",
         "_transport",
+        "_unwritten",
         "_write_deadline",
         "flow",
         "write",
@@ -83,7 +84,7 @@ class HTTPConnection(asyncio.Protocol):
         self._closing = False
         self._idle = False
         self._part: bytes | None = None
-        self._received = self._discarded = 0
+        self._received = self._discarded = self._unwritten = 0
         self.flow = Flow(host.loop)
         self.write = _write_nowhere
 
@@ -131,8 +132,8 @@ class HTTPConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.flow.pause()
         if self._write_deadline is None:
-            self._write_deadline = self._host.deadline(self._too_slow)
-        self._write_deadline.set(self._host.config.write_deadline)
+            self._write_deadline = self._host.deadline(self._check_reading)
+        self._watch_reading(self._write_deadline)
 
     def resume_writing(self) -> None:
         if self._write_deadline is not None:
@@ -254,7 +255,7 @@ class HTTPConnection(asyncio.Protocol):
             return
         self._h1.start_next_cycle()
         self._discarded = 0
-        self._idle = not self._held
+        self._idle = not self._h1.has_unread
         config = self._host.config
         self._deadline.set(config.keep_alive_timeout if self._idle else config.header_timeout)
         if self._held:
@@ -374,9 +375,21 @@ class HTTPConnection(asyncio.Protocol):
         else:
             self.refuse(408, "The request head took too long.")
 
-    def _too_slow(self) -> None:
-        self._host.slow_clients += 1
-        self.abort()
+    def _watch_reading(self, deadline: Deadline) -> None:
+        if self._transport is not None:
+            self._unwritten = self._transport.get_write_buffer_size()
+            deadline.set(self._host.config.write_deadline)
+
+    def _check_reading(self) -> None:
+        """A large body in one message stays above the mark for long, however fast it is read."""
+        if self._transport is None or self._write_deadline is None:
+            return
+        taken = self._unwritten - self._transport.get_write_buffer_size()
+        if taken >= self._host.config.high_water:
+            self._watch_reading(self._write_deadline)
+        else:
+            self._host.slow_clients += 1
+            self.abort()
 
     def _discard_deadlines(self) -> None:
         self._deadline.discard()
@@ -401,7 +414,8 @@ def plain_response(status: int, reason: str, headers: tuple[Header, ...] = ()) -
 def _content_length(request: Request) -> int:
     for name, value in request.headers:
         if name == b"content-length":
-            return int(value)
+            # Python refuses numbers of thousands of digits, even if all are zero.
+            return int(value.lstrip(b"0") or b"0")
     return 0
 
 

@@ -8,6 +8,7 @@ scope it belonged to, which knows what its client may still be told.
 from __future__ import annotations
 
 import asyncio
+import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from ..types import ASGIApplication, ClientDisconnected, Receive, Scope, Send
 from .asgi.ports import Ended
 from .config import ServerConfig
 from .timers import Deadline, Timers
+
+logger = logging.getLogger("channels.server")
 
 # protocol, action, details; see `channels.server.access`.
 Action = Callable[[str, str, dict[str, Any]], None]
@@ -113,8 +116,13 @@ class ApplicationHost:
         return running
 
     def action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        if self._on_action is not None:
+        if self._on_action is None:
+            return
+        try:
             self._on_action(protocol, action, details)
+        except Exception:
+            # A full disk under the access log must not end the connection it tells of.
+            logger.exception("The listener to actions failed on %r of %s.", action, protocol)
 
     def forget(self, connection: OpenConnection) -> None:
         """A connection is over."""

@@ -135,7 +135,9 @@ class Exchange:
         return self._expecting
 
     def continue_body(self) -> None:
-        if self._expecting and self._responder is not None and self.state is State.AWAITED:
+        # A head that is held has not gone out: the interim answer may still precede it.
+        unanswered = self.state in (State.AWAITED, State.HELD)
+        if self._expecting and self._responder is not None and unanswered:
             self._expecting = False
             self._responder.write_continue()
 
@@ -275,7 +277,7 @@ class Exchange:
         if responder is None or self.state not in (State.AWAITED, State.HELD):
             return
         # Past the wire core: the application may have left it in any state.
-        self.status, self.state = status, State.COMPLETE
+        self.status = status
         self._headers = None
         if self._host.watched:
             self._report()

@@ -51,7 +51,8 @@ class Lifespan:
         self._task = self._loop.create_task(self._run())
         failure = await self._ask("startup")
         if failure is not None:
-            await self._task
+            # One that goes on to wait for its shutdown must not hold up ours.
+            self._task.cancel()
             raise LifespanFailed(failure)
 
     async def shutdown(self) -> None:
@@ -79,7 +80,9 @@ class Lifespan:
             await self._application(scope, self._mailbox.receive, self._send)
         except Exception as error:
             self._raised(error)
-        self._settle(None)
+        finally:
+            # Also where it was cancelled: somebody waits for an answer.
+            self._settle(None)
 
     def _raised(self, error: Exception) -> None:
         if self._step != "startup" or self._answered():
