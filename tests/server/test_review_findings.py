@@ -118,8 +118,7 @@ def test_a_kept_connection_is_idle_also_after_a_body_that_nobody_read(serve: Any
     with served.connect() as client:
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n"
         client.sendall(head + b"x" * 2000)
-        (connection,) = served.wait_until(lambda: list(served.server._host.connections))
-        served.wait_until(lambda: connection._held)
+        served.wait_until(lambda: any(c._received == 2000 for c in served.server._host.connections))
         proceed.set()
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
         served.pass_time(10)
@@ -185,3 +184,89 @@ def test_a_client_that_goes_on_reading_one_large_body_is_not_too_slow(serve: Any
         served.pass_time(31)
         served.pass_time(31)
         served.wait_until(lambda: served.statistics["slow_clients"] == 1)
+
+
+async def reads(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        raise ValueError(scope["type"])
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        if not message["more_body"]:
+            return await ok(scope, receive, send)
+
+
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+
+
+def test_a_body_that_comes_slowly_is_waited_for_and_one_that_stalls_is_not(serve: Any) -> None:
+    served = serve(reads, body_timeout=5.0)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(POST + b"\r\n")
+        served.wait_until(lambda: served.statistics["applications"])
+        for byte in (b"a", b"b"):
+            served.pass_time(4)
+            (connection,) = served.server._host.connections
+            before = connection._received
+            client.sendall(byte)
+            served.wait_until(lambda: connection._received > before)  # noqa: B023
+        served.pass_time(6)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 408")
+    served.wait_until(lambda: not served.statistics["applications"])
+
+
+def test_a_client_that_waits_for_100_continue_is_not_hurried(serve: Any) -> None:
+    proceed = threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await asyncio.to_thread(proceed.wait, 20)
+        await reads(scope, receive, send)
+
+    served = serve(application, body_timeout=5.0)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(POST + b"Expect: 100-continue\r\n\r\n")
+        served.wait_until(lambda: served.statistics["applications"])
+        served.pass_time(60)
+        proceed.set()
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        served.pass_time(6)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_the_application_does_not_take_ends_the_request(
+    serve: Any, caplog: Any
+) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise ValueError(scope["type"])
+        await asyncio.Event().wait()
+
+    served = serve(application, input_limit=1000, input_deadline=5.0, application_close_timeout=2.0)
+    served.stop_clock()
+    with served.connect() as client:
+        client.sendall(POST.replace(b"4", b"90000") + b"\r\n" + b"x" * 3000)
+        served.wait_until(lambda: any(c._held for c in served.server._host.connections))
+        served.pass_time(6)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 503")
+        served.pass_time(3)
+        served.wait_until(lambda: not served.statistics["applications"])
+    assert "took nothing of what its client sent for 5 s" in caplog.text
+
+
+def test_a_client_that_goes_is_noticed_also_behind_a_large_body_that_nobody_read(
+    serve: Any,
+) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise ValueError(scope["type"])
+        await asyncio.Event().wait()
+
+    served = serve(application, input_limit=1000, application_close_timeout=0.0)
+    with served.connect() as client:
+        client.sendall(POST.replace(b"4", b"2000") + b"\r\n" + b"x" * 2000)
+        served.wait_until(lambda: any(c._received == 2000 for c in served.server._host.connections))
+    served.wait_until(lambda: not served.statistics["applications"])

@@ -36,6 +36,8 @@ class ServerConfig:
     header_timeout: float | None = 10.0
     # Longer than the 60 s after which common load balancers let go of an idle connection.
     keep_alive_timeout: float | None = 75.0
+    # Between two parts of a request's body; nginx's client_body_timeout.
+    body_timeout: float | None = 60.0
     # From the request's head to the whole response; off, since responses may stream for ever.
     http_timeout: float | None = None
     max_request_line: int = 16384

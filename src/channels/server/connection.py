@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 from ..types import Header
+from .asgi import failures
 from .asgi.flow import Flow
 from .asgi.http import Exchange, State
 from .asgi.scope import Peers, http_scope, peers, websocket_scope
@@ -51,6 +52,7 @@ class HTTPConnection(asyncio.Protocol):
     """The protocol of a connection until it ends or becomes a WebSocket."""
 
     __slots__ = (
+        "_body_deadline",
         "_closing",
         "_deadline",
         "_discarded",
@@ -80,6 +82,7 @@ class HTTPConnection(asyncio.Protocol):
         self._peers = Peers(None, None)
         self._deadline = host.deadline(self._expire)
         self._write_deadline: Deadline | None = None
+        self._body_deadline: Deadline | None = None
         self._held = 0
         self._closing = False
         self._idle = False
@@ -150,6 +153,7 @@ class HTTPConnection(asyncio.Protocol):
         while not self._held and not self._closing:
             event = self._h1.next_event()
             if event is NEED_DATA:
+                self._await_body()
                 break
             if event is PAUSED:
                 # Whoever pipelines faster than we answer must not fill our memory.
@@ -202,7 +206,31 @@ class HTTPConnection(asyncio.Protocol):
         if part is not None and self._exchange is not None:
             self._exchange.body(part, more=True)
 
+    def _await_body(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and not exchange.awaits_continue and not self._closing:
+            self._watch_body(self._host.config.body_timeout)
+
+    def _watch_body(self, seconds: float | None) -> None:
+        if self._body_deadline is None:
+            self._body_deadline = self._host.deadline(self._body_overdue)
+        self._body_deadline.set(seconds)
+
+    def _body_overdue(self) -> None:
+        """The client sends no more of its body, or the application takes no more of it."""
+        exchange = self._exchange
+        if exchange is None or self._closing or exchange.state is State.COMPLETE:
+            # What is left then has its own deadline.
+            return
+        if self._held & BODY:
+            failures.log_stuck(exchange.scope, self._host.config.input_deadline or 0)
+            self._refuse_rest(ProtocolError(503, "The application took no more of the body."))
+        else:
+            self._refuse_rest(ProtocolError(408, "The rest of the body took too long."))
+
     def _end_of_request(self) -> None:
+        if self._body_deadline is not None:
+            self._body_deadline.clear()
         exchange = self._exchange
         if exchange is None:
             return
@@ -230,6 +258,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def write_continue(self) -> None:
         self.write(self._h1.send(Informational(100, [])))
+        self._await_body()
 
     def response_done(self) -> None:
         exchange = self._exchange
@@ -267,9 +296,15 @@ class HTTPConnection(asyncio.Protocol):
     # -- holding the client's bytes back -------------------------------------
 
     def pause_input(self) -> None:
+        if self._exchange is not None and self._exchange.request_ended:
+            # Nothing of it is left to hold back, and a client that goes has to be noticed.
+            return
         self._hold(BODY)
+        self._watch_body(self._host.config.input_deadline)
 
     def resume_input(self) -> None:
+        if self._body_deadline is not None:
+            self._body_deadline.clear()
         self._release(BODY)
 
     def _hold(self, reason: int) -> None:
@@ -392,9 +427,9 @@ class HTTPConnection(asyncio.Protocol):
             self.abort()
 
     def _discard_deadlines(self) -> None:
-        self._deadline.discard()
-        if self._write_deadline is not None:
-            self._write_deadline.discard()
+        for deadline in (self._deadline, self._write_deadline, self._body_deadline):
+            if deadline is not None:
+                deadline.discard()
 
 
 def plain_response(status: int, reason: str, headers: tuple[Header, ...] = ()) -> bytes:
