@@ -157,9 +157,13 @@ class AsyncConsumer:
             ahead = 0 if scope.get("type") == "channel" else DEFAULT_CLIENT_LIMIT
             intake = Intake(receive, send, ahead)
             try:
+                # What middleware asked the database is no part of the first event.
+                active.end_event()
+                active.reader = intake.mailbox
                 await self._enter(intake, receive)
                 await _Run(self, intake.mailbox, active).run()
             finally:
+                active.reader = None
                 self._leave()
                 await intake.aclose()
 
@@ -341,15 +345,17 @@ class _Run:
             return
         self.told = True
         message = {"type": type_, "code": code}
+        limit = asyncio.timeout(CLEANUP_SECONDS)
         try:
-            async with asyncio.timeout(CLEANUP_SECONDS):
+            async with limit:
                 await self.consumer.dispatch(message)
         except StopConsumer:
             pass
-        except TimeoutError:
-            logger.error("%s: disconnect() took over %.0f s", self._where(), CLEANUP_SECONDS)
         except Exception as error:
-            self._log(error, message)
+            if limit.expired():
+                logger.error("%s: disconnect() took over %.0f s", self._where(), CLEANUP_SECONDS)
+            else:
+                self._log(error, message)
 
     def _where(self) -> str:
         path = self.consumer.scope.get("path") or self.consumer.scope.get("channel", "")

@@ -279,6 +279,11 @@ class Mailbox:
         waiter = self._waiter = self.loop.create_future()
         return waiter
 
+    @property
+    def reader_waits(self) -> bool:
+        """Nothing is queued and no handler runs."""
+        return self._waiter is not None
+
     def forget_reader(self) -> None:
         """The reader is gone: nothing may go past the mailbox in its name."""
         self._waiter = None

@@ -24,8 +24,11 @@ logger = logging.getLogger("channels.threads")
 
 Kind = Literal["sockets", "views"]
 
-# The environment sets the pool sizes; the default is the one that Python's own
-# ThreadPoolExecutor chose for code that waits more than it computes.
+# An event keeps its thread while its handler awaits other things, so there are more
+# of them than code that only computes would need. Each may hold a database
+# connection: two processes of two pools stay below PostgreSQL's default of 100.
+DEFAULT_SIZE: Final = 20
+# The environment sets other sizes.
 SIZE_VARIABLES: Final[dict[Kind, str]] = {
     "sockets": "CHANNELS_THREADS",
     "views": "CHANNELS_VIEW_THREADS",
@@ -48,16 +51,12 @@ class Turn(Protocol):
     def serve(self, pools: Pools) -> None: ...
 
 
-def default_size() -> int:
-    return min(32, (os.cpu_count() or 1) + 4)
-
-
 def pool_size(kind: Kind) -> int:
-    """Threads of a pool: its environment variable, else min(32, cores + 4)."""
+    """Threads of a pool: its environment variable, else DEFAULT_SIZE."""
     variable = SIZE_VARIABLES[kind]
     text = os.environ.get(variable, "")
     if not text:
-        return default_size()
+        return DEFAULT_SIZE
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{variable} must be a number of threads, 1 or more; it is {text!r}.")
     return int(text)

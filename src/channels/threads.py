@@ -27,6 +27,7 @@ from typing import Any, Final
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
 from .connections import end_of_event, start_of_event
+from .mailbox import Mailbox
 from .pools import Kind, Pools, pools_of_process
 
 _active: ContextVar[Lane | CallerLane | None] = ContextVar("channels_lane", default=None)
@@ -58,13 +59,15 @@ _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]
 class Lane(Executor):
     """The ordered blocking calls of one scope; an Executor to asgiref."""
 
-    __slots__ = ("_calls", "_scheduled", "kind", "label", "open")
+    __slots__ = ("_calls", "_scheduled", "kind", "label", "open", "reader")
 
     def __init__(self, kind: Kind = "sockets", label: str = "") -> None:
         self.kind: Kind = kind
         self.label = label
         # A call was made since the last end_event(): the event has a thread, or waits for one.
         self.open = False
+        # The mailbox of the consumer in this lane: while it is waited on, no handler runs.
+        self.reader: Mailbox | None = None
         self._scheduled = False
         self._calls: queue.SimpleQueue[_Call | _End] | None = None
 
@@ -75,7 +78,12 @@ class Lane(Executor):
             if self._calls is None:
                 self._calls = queue.SimpleQueue()
             self._calls.put((future, fn, args, kwargs))
-            self.open = True
+            if self.reader is not None and self.reader.reader_waits:
+                # A task of the consumer's own calls between two events. No handler's
+                # return will end this one, so it ends with the call.
+                self._calls.put(_END)
+            else:
+                self.open = True
             if not self._scheduled:
                 self._scheduled = True
                 pools.schedule(self)
@@ -193,6 +201,7 @@ class CallerLane(Executor):
     def __init__(self) -> None:
         self.kind: Kind = "sockets"
         self.label = ""
+        self.reader: Mailbox | None = None
         # Nothing is ever held, so there is nothing to give back.
         self.open = False
         self._caller = _calling_thread()

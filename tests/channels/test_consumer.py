@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
+from channels import pools
 from channels.consumer import AsyncConsumer, SyncConsumer, as_application, get_handler_name
 from channels.exceptions import StopConsumer, UnknownMessageType
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -526,6 +527,44 @@ def test_a_sync_consumer_may_block_call_the_layer_and_stop(layer: InMemoryChanne
         await client.wait()
         assert layer.groups == {}
 
+    run(test)
+
+
+def test_a_task_of_a_consumer_holds_no_thread_between_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_pools", {})
+    monkeypatch.setenv("CHANNELS_THREADS", "1")
+
+    class Ticking(AsyncConsumer):
+        async def websocket_connect(self, message: Message) -> None:
+            self.task = asyncio.ensure_future(self.tick())
+
+        async def tick(self) -> None:
+            await asyncio.sleep(0)
+            await sync_to_async(threading.current_thread)()
+            await self.send({"type": "ticked"})
+
+        async def websocket_disconnect(self, message: Message) -> None:
+            await self.task
+
+    async def test() -> None:
+        # The second would wait for the only thread for ever.
+        for _ in range(2):
+            events: asyncio.Queue[Message] = asyncio.Queue()
+            said: asyncio.Queue[Message] = asyncio.Queue()
+            events.put_nowait({"type": "websocket.connect"})
+            tasks.append(
+                asyncio.ensure_future(Ticking.as_asgi()(dict(SCOPE), events.get, said.put))
+            )
+            queues.append(events)
+            assert await said.get() == {"type": "ticked"}
+        for events in queues:
+            events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await asyncio.gather(*tasks)
+
+    tasks: list[asyncio.Future[None]] = []
+    queues: list[asyncio.Queue[Message]] = []
     run(test)
 
 

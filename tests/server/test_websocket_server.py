@@ -595,7 +595,7 @@ def test_send_waits_for_a_client_that_does_not_read(serve: Any) -> None:
 @both_loops
 def test_a_client_that_stays_too_slow_is_cut_off_and_counted(serve: Any, caplog: Any) -> None:
     async def reply(message: Any, send: Any) -> None:
-        while True:
+        for _ in range(1000):
             await send({"type": "websocket.send", "text": "x" * 65536})
 
     app = App(reply)
@@ -615,7 +615,7 @@ def test_a_client_that_stays_too_slow_is_cut_off_and_counted(serve: Any, caplog:
 
 def test_pings_of_a_client_that_does_not_read_fill_no_memory(serve: Any) -> None:
     async def reply(message: Any, send: Any) -> None:
-        while True:
+        for _ in range(1000):
             await send({"type": "websocket.send", "text": "x" * 65536})
 
     served = serve(App(reply))

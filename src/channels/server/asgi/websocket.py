@@ -86,6 +86,7 @@ class WebSocketSession:
         "_running",
         "_text",
         "_transport",
+        "_unwritten",
         "_write",
         "_write_deadline",
         "_ws",
@@ -433,7 +434,11 @@ class WebSocketSession:
         self._flow.pause()
         if self._write_deadline is None:
             self._write_deadline = self._host.deadline(self._too_slow)
-        self._write_deadline.set(self._host.config.write_deadline)
+        self._watch_reading(self._write_deadline)
+
+    def _watch_reading(self, deadline: Deadline) -> None:
+        self._unwritten = self._transport.get_write_buffer_size()
+        deadline.set(self._host.config.write_deadline)
 
     def resume_writing(self) -> None:
         self.writable = self.state is OPEN
@@ -445,6 +450,11 @@ class WebSocketSession:
             self._pong(pong)
 
     def _too_slow(self) -> None:
+        taken = self._unwritten - self._transport.get_write_buffer_size()
+        if self._write_deadline is not None and taken >= self._host.config.high_water:
+            # One large message stays above the mark for long, however fast it is read.
+            self._watch_reading(self._write_deadline)
+            return
         self._host.slow_clients += 1
         failures.log_slow(self.scope, client_text(self.scope))
         self._disconnect(TRY_AGAIN_LATER, "The client reads too slowly.")
