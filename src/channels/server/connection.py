@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ..types import Header
 from .asgi import failures
+from .asgi.backlog import Backlog
 from .asgi.flow import Flow
 from .asgi.http import Exchange, State
 from .asgi.scope import Peers, http_scope, peers, websocket_scope
@@ -52,6 +53,7 @@ class HTTPConnection(asyncio.Protocol):
     """The protocol of a connection until it ends or becomes a WebSocket."""
 
     __slots__ = (
+        "_backlog",
         "_body_deadline",
         "_closing",
         "_deadline",
@@ -65,8 +67,6 @@ class HTTPConnection(asyncio.Protocol):
         "_peers",
         "_received",
         "_transport",
-        "_unwritten",
-        "_write_deadline",
         "flow",
         "write",
     )
@@ -81,13 +81,13 @@ class HTTPConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peers = Peers(None, None)
         self._deadline = host.deadline(self._expire)
-        self._write_deadline: Deadline | None = None
+        self._backlog: Backlog | None = None
         self._body_deadline: Deadline | None = None
         self._held = 0
         self._closing = False
         self._idle = False
         self._part: bytes | None = None
-        self._received = self._discarded = self._unwritten = 0
+        self._received = self._discarded = 0
         self.flow = Flow(host.loop)
         self.write = _write_nowhere
 
@@ -134,13 +134,14 @@ class HTTPConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.flow.pause()
-        if self._write_deadline is None:
-            self._write_deadline = self._host.deadline(self._check_reading)
-        self._watch_reading(self._write_deadline)
+        if self._backlog is None and self._transport is not None:
+            self._backlog = Backlog(self._host, self._transport, self._too_slow)
+        if self._backlog is not None:
+            self._backlog.watch()
 
     def resume_writing(self) -> None:
-        if self._write_deadline is not None:
-            self._write_deadline.clear()
+        if self._backlog is not None:
+            self._backlog.rest()
         self.flow.resume()
         exchange = self._exchange
         if exchange is not None and exchange.state is State.COMPLETE and exchange.request_ended:
@@ -410,26 +411,15 @@ class HTTPConnection(asyncio.Protocol):
         else:
             self.refuse(408, "The request head took too long.")
 
-    def _watch_reading(self, deadline: Deadline) -> None:
-        if self._transport is not None:
-            self._unwritten = self._transport.get_write_buffer_size()
-            deadline.set(self._host.config.write_deadline)
-
-    def _check_reading(self) -> None:
-        """A large body in one message stays above the mark for long, however fast it is read."""
-        if self._transport is None or self._write_deadline is None:
-            return
-        taken = self._unwritten - self._transport.get_write_buffer_size()
-        if taken >= self._host.config.high_water:
-            self._watch_reading(self._write_deadline)
-        else:
-            self._host.slow_clients += 1
-            self.abort()
+    def _too_slow(self) -> None:
+        self._host.slow_clients += 1
+        self.abort()
 
     def _discard_deadlines(self) -> None:
-        for deadline in (self._deadline, self._write_deadline, self._body_deadline):
+        for deadline in (self._deadline, self._backlog, self._body_deadline):
             if deadline is not None:
                 deadline.discard()
+        self._backlog = None
 
 
 def plain_response(status: int, reason: str, headers: tuple[Header, ...] = ()) -> bytes:

@@ -30,6 +30,7 @@ from ..wire.ws.connection import (
 from ..wire.ws.frames import encode_binary, encode_text
 from ..wire.ws.handshake import Handshake, accept_response
 from . import failures
+from .backlog import Backlog
 from .denial import Denial, Encode
 from .flow import Flow
 from .http import client_text
@@ -70,6 +71,7 @@ class WebSocketSession:
     """One WebSocket over one transport, from its request head to its end."""
 
     __slots__ = (
+        "_backlog",
         "_close_deadline",
         "_deadline",
         "_denial",
@@ -86,9 +88,7 @@ class WebSocketSession:
         "_running",
         "_text",
         "_transport",
-        "_unwritten",
         "_write",
-        "_write_deadline",
         "_ws",
         "heard",
         "kind",
@@ -117,7 +117,7 @@ class WebSocketSession:
         self._encode: Encode | None = encode
         self._flow = Flow(loop)
         self._deadline = host.deadline(self._expire)
-        self._write_deadline: Deadline | None = None
+        self._backlog: Backlog | None = None
         self._input_deadline: Deadline | None = None
         self._close_deadline: Deadline | None = None
         self._keepalive: Keepalive | None = None
@@ -416,8 +416,9 @@ class WebSocketSession:
         self._put = _drop
         self._flow.resume()
         self._deadline.discard()
-        if self._write_deadline is not None:
-            self._write_deadline.discard()
+        if self._backlog is not None:
+            self._backlog.discard()
+            self._backlog = None
         if self._input_deadline is not None:
             self._input_deadline.discard()
         self._host.forget(self)
@@ -432,29 +433,20 @@ class WebSocketSession:
     def pause_writing(self) -> None:
         self.writable = False
         self._flow.pause()
-        if self._write_deadline is None:
-            self._write_deadline = self._host.deadline(self._too_slow)
-        self._watch_reading(self._write_deadline)
-
-    def _watch_reading(self, deadline: Deadline) -> None:
-        self._unwritten = self._transport.get_write_buffer_size()
-        deadline.set(self._host.config.write_deadline)
+        if self._backlog is None:
+            self._backlog = Backlog(self._host, self._transport, self._too_slow)
+        self._backlog.watch()
 
     def resume_writing(self) -> None:
         self.writable = self.state is OPEN
-        if self._write_deadline is not None:
-            self._write_deadline.clear()
+        if self._backlog is not None:
+            self._backlog.rest()
         self._flow.resume()
         pong, self._pending_pong = self._pending_pong, None
         if pong is not None:
             self._pong(pong)
 
     def _too_slow(self) -> None:
-        taken = self._unwritten - self._transport.get_write_buffer_size()
-        if self._write_deadline is not None and taken >= self._host.config.high_water:
-            # One large message stays above the mark for long, however fast it is read.
-            self._watch_reading(self._write_deadline)
-            return
         self._host.slow_clients += 1
         failures.log_slow(self.scope, client_text(self.scope))
         self._disconnect(TRY_AGAIN_LATER, "The client reads too slowly.")
