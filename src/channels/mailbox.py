@@ -75,31 +75,31 @@ class Sink(Protocol):
     kind: Hashable
 
     def encode(self, text: str | None, data: bytes | None) -> bytes: ...
-    def write_frame(self, frame: bytes) -> None: ...
+    @property
+    def write_frame(self) -> Callable[[bytes], None]: ...
     async def drain(self) -> None: ...
 
 
 class SharedMessage:
     """One content for many sockets, framed once per kind of sink."""
 
-    __slots__ = ("_frame", "_frames", "_kind", "data", "text")
+    __slots__ = ("_frames", "data", "last_frame", "last_kind", "text")
 
     def __init__(self, text: str | None, data: bytes | None) -> None:
         self.text = text
         self.data = data
         self._frames: dict[Hashable, bytes] = {}
         # The last one asked for: sinks of one kind mostly come in a row.
-        self._kind: Hashable = None
-        self._frame = b""
+        self.last_kind: Hashable = None
+        self.last_frame = b""
 
     def frame(self, sink: Sink) -> bytes:
         kind = sink.kind
-        if kind is not self._kind:
-            frame = self._frames.get(kind)
-            if frame is None:
-                frame = self._frames[kind] = sink.encode(self.text, self.data)
-            self._kind, self._frame = kind, frame
-        return self._frame
+        frame = self._frames.get(kind)
+        if frame is None:
+            frame = self._frames[kind] = sink.encode(self.text, self.data)
+        self.last_kind, self.last_frame = kind, frame
+        return frame
 
 
 class Mailbox:
@@ -207,7 +207,8 @@ class Mailbox:
         """
         sink = self.sink
         if self._waiter is not None and sink is not None and sink.writable:
-            sink.write_frame(shared.frame(sink))
+            same = sink.kind is shared.last_kind
+            sink.write_frame(shared.last_frame if same else shared.frame(sink))
             return True
         if self.closed or self.layer_count >= capacity:
             return False

@@ -96,6 +96,7 @@ class WebSocketSession:
         "scope",
         "state",
         "writable",
+        "write_frame",
     )
 
     def __init__(
@@ -111,6 +112,8 @@ class WebSocketSession:
         self._host = host
         self._transport = transport
         self._write = transport.write
+        # Of the sink: the transport's own, a call less for each member of a broadcast.
+        self.write_frame = transport.write
         self._ws = WSConnection(config.websocket_max_message_size, config.websocket_max_frame_size)
         self._text = self._ws.text
         self._handshake: Handshake | None = handshake
@@ -491,9 +494,6 @@ class WebSocketSession:
             return encode_text(text)
         assert data is not None
         return encode_binary(data)
-
-    def write_frame(self, frame: bytes) -> None:
-        self._write(frame)
 
     async def drain(self) -> None:
         await self._flow.drain()
