@@ -85,9 +85,6 @@ class Server:
     def write_frame(self, frame: bytes) -> None:
         self.log.append(frame)
 
-    async def drain(self) -> None:
-        raise AssertionError("not waited for")
-
 
 async def serve(consumer: Any) -> tuple[Server, asyncio.Task[None]]:
     server = Server()

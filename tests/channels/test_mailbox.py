@@ -36,9 +36,6 @@ class RecordingSink:
     def write_frame(self, frame: bytes) -> None:
         self.frames.append(frame)
 
-    async def drain(self) -> None:
-        raise AssertionError("nothing here waits for the client")
-
 
 def in_loop(test: Callable[[Mailbox], Awaitable[Any]], **options: Any) -> Any:
     async def bounded() -> Any:

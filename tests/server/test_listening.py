@@ -38,12 +38,19 @@ def test_an_unknown_host_is_one_sentence(serve: Any) -> None:
         serve(app, host="256.1.1.1")
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_an_ipv6_address_can_be_bound(serve: Any) -> None:
+def machine_has_ipv6() -> bool:
+    """Asked of the machine, not of our server: its own failure is no reason to skip."""
     try:
-        served = serve(app, host="[::1]")
-    except StartError as error:
-        pytest.skip(str(error))
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not machine_has_ipv6(), reason="this machine has no IPv6 loopback address")
+def test_an_ipv6_address_can_be_bound(serve: Any) -> None:
+    served = serve(app, host="[::1]")
     assert served.exchange(GET).endswith(f"('::1', ('::1', {served.port}))".encode())
 
 

@@ -495,9 +495,6 @@ class WebSocketSession:
         assert data is not None
         return encode_binary(data)
 
-    async def drain(self) -> None:
-        await self._flow.drain()
-
     # -- what is told to others ----------------------------------------------
 
     @property
