@@ -13,7 +13,19 @@ SOURCE = Path(__file__).parent.parent / "src" / "channels"
 STDLIB = frozenset(sys.stdlib_module_names)
 # Leaves: they import the standard library alone, so everything may import them.
 LEAVES = frozenset({"channels", "channels.types", "channels.mailbox", "channels.exceptions"})
-LAYER_CORE = ("base", "copies", "delivery", "groups", "hub", "losses", "names", "queue", "waiter")
+LAYER_CORE = (
+    "base",
+    "codec",
+    "copies",
+    "delivery",
+    "gaps",
+    "groups",
+    "hub",
+    "losses",
+    "names",
+    "queue",
+    "waiter",
+)
 
 
 def modules() -> list[str]:
@@ -84,6 +96,11 @@ def allowed(module: str, name: str) -> bool:
     if module in LEAVES:
         return top(name) in STDLIB or name in LEAVES
     if within(module, *(f"channels.layers.{name}" for name in LAYER_CORE)):
+        libraries = {"msgspec"} if module == "channels.layers.codec" else set()
+        own = within(name, "channels.layers") or name in LEAVES
+        return own or top(name) in STDLIB | libraries
+    if within(module, "channels.layers.local"):
+        # The supervisor hosts its bus too, and serves applications that know no Django.
         return top(name) in STDLIB or within(name, "channels.layers") or name in LEAVES
     if within(module, "channels.layers") and top(name) == "django":
         return module in {"channels.layers.settings", "channels.layers.postgres"}

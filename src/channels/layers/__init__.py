@@ -11,6 +11,7 @@ packages inherit `BaseChannelLayer`; what ours offer consumers beyond it is
 from __future__ import annotations
 
 from .base import BaseChannelLayer, MailboxLayer
+from .hosting import hosted_buses, hosted_layers
 from .memory import InMemoryChannelLayer
 from .settings import ChannelLayerManager, channel_layers, get_channel_layer
 
@@ -21,4 +22,6 @@ __all__ = [
     "MailboxLayer",
     "channel_layers",
     "get_channel_layer",
+    "hosted_buses",
+    "hosted_layers",
 ]
