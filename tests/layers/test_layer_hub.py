@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from channels.layers.groups import Groups
 from channels.layers.hub import Hub
 from channels.layers.losses import Loss, Losses, Reason
 from channels.layers.queue import ChannelQueue
+from channels.mailbox import Mailbox
 
 HELLO = {"type": "hello"}
 
@@ -20,6 +22,10 @@ class FakeWaiter:
 
     def wake(self) -> None:
         self.woken += 1
+
+
+class FakeLoop(asyncio.AbstractEventLoop):
+    """Where mailboxes live; nothing is called on it."""
 
 
 def hub(**config: Any) -> Hub:
@@ -125,6 +131,95 @@ def test_leaving_all_groups_leaves_nothing_behind() -> None:
     groups.leave_all("a")
     groups.leave_all("a")
     assert groups.members == {"y": {"b": 0}}
+
+
+def told(**config: Any) -> tuple[Hub, list[tuple[str, bool]]]:
+    """A hub, and what it says of its groups."""
+    said: list[tuple[str, bool]] = []
+    return hub(on_group=lambda group, present: said.append((group, present)), **config), said
+
+
+def test_only_the_first_and_the_last_member_of_a_group_are_told() -> None:
+    made, said = told()
+    made.join("all", "a", 0)
+    made.join("all", "b", 0)
+    made.join("all", "a", 1)
+    assert said == [("all", True)]
+    made.leave("all", "a")
+    made.leave("all", "a")
+    assert said == [("all", True)]
+    made.leave("all", "b")
+    made.leave("all", "b")
+    assert said == [("all", True), ("all", False)]
+    made.join("all", "a", 2)
+    assert said[2:] == [("all", True)]
+
+
+def test_a_group_is_told_empty_whatever_emptied_it() -> None:
+    made, said = told(group_expiry=10)
+    for group in ("detached", "both"):
+        made.join(group, "a", 0)
+    made.join("both", "b", 1)
+    made.join("silent", "c", 1)
+    said.clear()
+    made.detach("a")
+    assert said == [("detached", False)]
+    assert made.members("both", 11) == []
+    assert said[1:] == [("both", False)]
+    # Found dead by a sweep, which runs at most once an expiry.
+    made.join("other", "d", 20)
+    assert said[2:] == [("other", True), ("silent", False)]
+    made.flush()
+    assert said[4:] == [("other", False)]
+    made.flush()
+    assert len(said) == 5
+
+
+def test_a_member_that_joins_while_the_last_other_is_finalized_is_a_member() -> None:
+    made, said = told()
+    made.join("all", "a", 0)
+
+    class Name(str):
+        """Stands for an allocation at which a consumer is collected."""
+
+        def __hash__(self) -> int:
+            made.detach("a")
+            return super().__hash__()
+
+    made.join("all", Name("b"), 1)
+    assert made.members("all", 1) == ["b"]
+    assert said == [("all", True), ("all", False), ("all", True)]
+
+
+def test_a_hub_knows_the_mailboxes_of_groups_each_once() -> None:
+    made, loop = hub(), FakeLoop()
+    boxes = {name: Mailbox(loop) for name in "abc"}
+    for name, mailbox in boxes.items():
+        made.attach(name, mailbox)
+    made.attach("a too", boxes["a"])
+    for group, channel in (("x", "a"), ("y", "a"), ("y", "b"), ("y", "unattached"), ("z", "c")):
+        made.join(group, channel, 0)
+    assert made.mailboxes_of(["x", "y", "unknown"]) == [boxes["a"], boxes["b"]]
+    assert made.mailboxes_of([]) == []
+    assert made.mailboxes_of(None) == list(boxes.values())
+
+
+def test_the_main_loop_is_where_most_mailboxes_live() -> None:
+    made, one, other = hub(), FakeLoop(), FakeLoop()
+    assert made.main_loop() is None
+    for name, loop in (("a", one), ("b", other), ("c", other)):
+        made.attach(name, Mailbox(loop))
+    assert made.main_loop() is other
+    assert made.loops == {one: 1, other: 2}
+    made.attach("c", Mailbox(one))
+    assert made.main_loop() is one
+    made.detach("b")
+    made.detach("b")
+    assert made.loops == {one: 2}
+    made.detach("a")
+    made.detach("c")
+    assert made.main_loop() is None
+    assert made.loops == {}
 
 
 # -- copies --------------------------------------------------------------------------

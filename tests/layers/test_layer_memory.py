@@ -271,7 +271,7 @@ def test_losses_are_counted_and_said_once_in_ten_seconds(
 def test_the_end_of_a_burst_of_losses_is_said_though_none_follows(
     run: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("channels.layers.memory.WARN_EVERY", 0.01)
+    monkeypatch.setattr("channels.layers.mailroom.WARN_EVERY", 0.01)
 
     async def test() -> None:
         layer = InMemoryChannelLayer(capacity=1)

@@ -13,7 +13,12 @@ from __future__ import annotations
 from .base import BaseChannelLayer, MailboxLayer
 from .hosting import hosted_buses, hosted_layers
 from .memory import InMemoryChannelLayer
-from .settings import ChannelLayerManager, channel_layers, get_channel_layer
+from .settings import (
+    ChannelLayerManager,
+    channel_layers,
+    get_channel_layer,
+    group_send_on_commit,
+)
 
 __all__ = [
     "BaseChannelLayer",
@@ -22,6 +27,7 @@ __all__ = [
     "MailboxLayer",
     "channel_layers",
     "get_channel_layer",
+    "group_send_on_commit",
     "hosted_buses",
     "hosted_layers",
 ]

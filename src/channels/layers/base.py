@@ -12,11 +12,15 @@ import fnmatch
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from ..mailbox import Mailbox, SharedMessage
 from ..types import Message
 from .names import CHANNEL_NAME, GROUP_NAME, MAX_NAME_LENGTH, name_problem
+
+if TYPE_CHECKING:
+    from .sync import SyncLayer
 
 Capacities = list[tuple[Any, int]]
 
@@ -159,6 +163,14 @@ class BaseChannelLayer:
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send `message` to every member of `group`."""
         raise self._missing("group_send")
+
+    @cached_property
+    def sync(self) -> SyncLayer:
+        """The same layer for code that blocks: `layer.sync.group_send(...)` in a view."""
+        # The core of a layer is no user of asgiref.
+        from .sync import SyncLayer
+
+        return SyncLayer(self)
 
     def _missing(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} does not have {method}()")

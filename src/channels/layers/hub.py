@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from asyncio import AbstractEventLoop
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ..mailbox import Mailbox
@@ -25,7 +27,10 @@ class Hub:
     """Mailboxes and queues by channel, channels by group.
 
     `attached`: channel -> (mailbox, capacity). `groups`: group -> {channel: time of
-    joining}, never an empty one. `expiry` and `group_expiry` are in seconds.
+    joining}, never an empty one. `loops`: event loop -> how many mailboxes live on it.
+    `expiry` and `group_expiry` are in seconds, None for memberships that never end.
+    `on_group(group, present)` is called, under the lock, when a group gets its first
+    member here and when it has lost its last.
     """
 
     def __init__(
@@ -33,10 +38,12 @@ class Hub:
         capacity_of: Callable[[str], int],
         expiry: float = 60,
         group_expiry: float | None = 86400,
+        on_group: Callable[[str, bool], None] | None = None,
     ) -> None:
         self.attached: dict[str, tuple[Mailbox, int]] = {}
+        self.loops: Counter[AbstractEventLoop] = Counter()
         self.queues: dict[str, ChannelQueue] = {}
-        self._groups = Groups(group_expiry, alive=self.attached)
+        self._groups = Groups(group_expiry, self.attached, on_group)
         self.groups = self._groups.members
         self.expired = 0
         # Delivered to a mailbox whose consumer ended before it came to them.
@@ -56,6 +63,10 @@ class Hub:
         """
         with self._lock:
             capacity = self._capacity_of(channel)
+            replaced = self.attached.get(channel)
+            if replaced is not None:
+                self._leave_loop(replaced[0])
+            self.loops[mailbox.loop] += 1
             self.attached[channel] = (mailbox, capacity)
             queue = self.queues.pop(channel, None)
             if queue is not None:
@@ -71,9 +82,20 @@ class Hub:
             if place is not None:
                 self.expired += place[0].expired
                 self.unread += place[0].layer_count
+                self._leave_loop(place[0])
             queue = self.queues.pop(channel, None)
             if queue is not None:
                 self._forget(queue)
+
+    def _leave_loop(self, mailbox: Mailbox) -> None:
+        self.loops[mailbox.loop] -= 1
+        if not self.loops[mailbox.loop]:
+            del self.loops[mailbox.loop]
+
+    def main_loop(self) -> AbstractEventLoop | None:
+        """Return the event loop that most mailboxes live on, None if there is none."""
+        with self._lock:
+            return max(self.loops, key=self.loops.__getitem__, default=None)
 
     def knows(self, channel: str) -> bool:
         return channel in self.attached or channel in self.queues
@@ -167,6 +189,18 @@ class Hub:
         """Return the members of `group`: a list of its own, safe from changes."""
         with self._lock:
             return self._groups.current(group, now)
+
+    def mailboxes_of(self, groups: Iterable[str] | None) -> list[Mailbox]:
+        """Return the attached mailboxes that are members of any of `groups`, each once.
+
+        None asks for all that are attached.
+        """
+        with self._lock:
+            channels = list(self.attached)
+            if groups is not None:
+                channels = [name for group in groups for name in list(self.groups.get(group, ()))]
+            places = map(self.attached.get, channels)
+            return list({place[0]: None for place in places if place is not None})
 
     def is_member(self, group: str, channel: str) -> bool:
         members = self.groups.get(group)

@@ -8,23 +8,14 @@ of its own. It may be used from several event loops and threads at once.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
-from ..exceptions import ChannelFull
 from ..mailbox import Mailbox
 from .base import BaseChannelLayer
-from .copies import copier
-from .delivery import Delivery
-from .hub import Hub
-from .losses import WARN_EVERY, Loss, Losses, Reason, Report
+from .mailroom import Mailroom, require_message
 from .names import random_letters
-from .waiter import LoopWaiter, running_loop
-
-logger = logging.getLogger("channels.layers")
 
 
 class InMemoryChannelLayer(BaseChannelLayer):
@@ -50,8 +41,10 @@ class InMemoryChannelLayer(BaseChannelLayer):
         )
         self.group_expiry = group_expiry
         self.clock: Callable[[], float] = time.monotonic
-        self.hub = Hub(self.get_capacity, expiry, group_expiry)
-        self._losses = Losses()
+        self._mailroom = Mailroom(
+            self.get_capacity, expiry, group_expiry, clock=lambda: self.clock()
+        )
+        self.hub = self._mailroom.hub
 
     @property
     def channels(self) -> dict[str, Any]:
@@ -71,26 +64,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send `message` to one channel; ChannelFull if its capacity is reached."""
-        _require_message(message)
+        require_message(message)
         self._require_channel(channel)
-        if channel in self.hub.attached or not self._enqueue(channel, message):
-            self._send_to_attached(channel, message)
-
-    def _enqueue(self, channel: str, message: dict[str, Any]) -> bool:
-        """Queue a message; False where a consumer has just begun to read the channel."""
-        now = self.clock()
-        queued = self.hub.enqueue(channel, copier(message)(), now + self.expiry, now)
-        if queued is False:
-            raise ChannelFull(channel)
-        return queued is not None
-
-    def _send_to_attached(self, channel: str, message: dict[str, Any]) -> None:
-        delivery = self._delivery(message, None)
-        delivery.to_channel(channel)
-        if delivery.lost:
-            if delivery.lost[0].reason is Reason.FULL:
-                raise ChannelFull(channel)
-            self._lost(None, delivery.lost)
+        self._mailroom.send(channel, message, self.clock() + self.expiry)
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Return the next message of `channel`, waiting for it.
@@ -98,15 +74,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         Several may wait on one channel: each message goes to one of them.
         """
         self._require_channel(channel)
-        while True:
-            taken = self.hub.take(channel, self.clock(), LoopWaiter)
-            if not isinstance(taken, LoopWaiter):
-                return taken
-            try:
-                await taken.future
-            except BaseException:
-                self.hub.withdraw(channel, taken)
-                raise
+        return await self._mailroom.receive(channel)
 
     def attach(self, channel: str, mailbox: Mailbox) -> None:
         """Deliver what is sent to `channel` straight into `mailbox`.
@@ -138,15 +106,11 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
         A member that cannot take it misses it: that is counted and logged, not raised.
         """
-        _require_message(message)
+        require_message(message)
         self._require_group(group)
-        members = self.hub.members(group, self.clock())
-        if not members:
+        if group not in self.hub.groups:
             return
-        delivery = self._delivery(message, group)
-        delivery.to_group(group, members)
-        if delivery.lost:
-            self._lost(group, delivery.lost)
+        self._mailroom.send_to_group(group, message, self.clock() + self.expiry)
         # One turn of the loop: members that can keep up do so, and a sender in a
         # loop does not fill their mailboxes before any of them has run.
         await asyncio.sleep(0)
@@ -163,37 +127,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     def statistics(self) -> dict[str, int]:
         """Return counts: channels, groups, waiting messages, and what was lost and why."""
-        return {**self.hub.statistics(), **self._losses.statistics()}
+        return self._mailroom.statistics()
 
     # -- inside ------------------------------------------------------------
-
-    def _delivery(self, message: dict[str, Any], group: str | None) -> Delivery:
-        now = self.clock()
-        on_lost = partial(self._lost, group)
-        return Delivery(self.hub, message, now, now + self.expiry, running_loop(), on_lost)
-
-    def _lost(self, group: str | None, lost: list[Loss]) -> None:
-        report = self._losses.note(lost, self.clock())
-        if report is not None:
-            self._warn("send()" if group is None else f"Group {group!r}", report)
-
-    def _warn(self, where: str, report: Report) -> None:
-        logger.warning(
-            "%s: %d message(s) not delivered; the last, to channel %r: %s",
-            where,
-            report.total,
-            report.last.channel,
-            report.last.reason.value,
-        )
-        loop = running_loop()
-        if loop is not None:
-            # The end of a burst must be said even if nothing is lost after it.
-            loop.call_later(WARN_EVERY, self._say_rest)
-
-    def _say_rest(self) -> None:
-        report = self._losses.rest(self.clock())
-        if report is not None:
-            self._warn(f"In the last {WARN_EVERY:.0f} s", report)
 
     # Checking a name takes longer than delivering to it, so what the hub knows is
     # not checked again.
@@ -205,10 +141,3 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def _require_group(self, group: str) -> None:
         if type(group) is not str or group not in self.hub.groups:
             self.require_valid_group_name(group)
-
-
-def _require_message(message: Any) -> None:
-    if not isinstance(message, dict):
-        raise TypeError(f"message is not a dict: {message!r:.60}")
-    if "__asgi_channel__" in message:
-        raise TypeError("message has the key '__asgi_channel__', which layers keep for themselves")

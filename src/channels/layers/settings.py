@@ -22,11 +22,18 @@ from typing import Any, Final
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.signals import setting_changed
+from django.db import transaction
 from django.utils.module_loading import import_string
 
 from .. import DEFAULT_CHANNEL_LAYER
 from ..exceptions import InvalidChannelLayerError
+from .base import BaseChannelLayer
+from .codec import decode, encode
+from .mailroom import require_message
+from .sync import SyncLayer
+from .waiter import running_loop
 
 logger = logging.getLogger("channels.layers")
 
@@ -171,3 +178,68 @@ def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> Any:
     if alias not in channel_layers:
         return None
     return channel_layers[alias]
+
+
+def group_send_on_commit(
+    group: str,
+    message: dict[str, Any],
+    using: str | None = None,
+    alias: str = DEFAULT_CHANNEL_LAYER,
+) -> None:
+    """Send `message` to `group` when the transaction of the database `using` commits.
+
+    Dropped at a rollback; sent at once where there is no transaction. A wrong name or
+    message and a missing layer raise here. What the layer raises at the commit is
+    logged: what was committed stays so, and the request goes on.
+    """
+    _require_no_loop()
+    layer = _require_layer(alias)
+    _group_check_of(layer)(group)
+    require_message(message)
+    # A copy, and of the kinds that reach another process: what layers cannot carry
+    # raises where the caller can see why, and lazy strings are in the caller's language.
+    copy = decode(encode(message))
+    sync = _blocking(layer)
+
+    def send() -> None:
+        try:
+            sync.group_send(group, copy)
+        except Exception:
+            logger.exception(
+                "Group %r misses a message of type %r: it could not be sent after the commit",
+                group,
+                copy.get("type"),
+            )
+
+    transaction.on_commit(send, using=using)
+
+
+def _require_no_loop() -> None:
+    if running_loop() is not None:
+        raise SynchronousOnlyOperation(
+            "group_send_on_commit() belongs to a transaction, which async code has not. Call it in "
+            "the function that you give to database_sync_to_async(), or, without a transaction, "
+            "write `await layer.group_send(...)`."
+        )
+
+
+def _group_check_of(layer: Any) -> Callable[[str], Any]:
+    # A layer of another package need not inherit ours; the rules are the same.
+    inherited = getattr(layer, "require_valid_group_name", None)
+    return inherited or BaseChannelLayer().require_valid_group_name
+
+
+def _blocking(layer: Any) -> Any:
+    sync = getattr(layer, "sync", None)
+    return sync if hasattr(sync, "group_send") else SyncLayer(layer)
+
+
+def _require_layer(alias: str) -> Any:
+    layer = get_channel_layer(alias)
+    if layer is None:
+        raise InvalidChannelLayerError(
+            f"There is no channel layer {alias!r}. For the processes of one machine, set "
+            f"CHANNEL_LAYERS = {{{alias!r}: "
+            '{"BACKEND": "channels.layers.local.LocalChannelLayer"}}'
+        )
+    return layer
