@@ -22,6 +22,7 @@ LAYER_CORE = (
     "groups",
     "hub",
     "losses",
+    "mailroom",
     "names",
     "queue",
     "waiter",

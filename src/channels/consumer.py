@@ -27,6 +27,7 @@ from .mailbox import (
     DEFAULT_CLIENT_LIMIT,
     DISCONNECT,
     LAYER,
+    NOTICE,
     SHARED,
     Mailbox,
     SharedMessage,
@@ -55,6 +56,9 @@ CLEANUP_SECONDS: Final = 10.0
 # RFC 6455 7.4.1: an unexpected condition on the server; the connection was lost.
 INTERNAL_ERROR: Final = 1011
 CONNECTION_LOST: Final = 1006
+# The method of a consumer that hears of gaps in what its layer delivered. Layers
+# call it by themselves; no message can.
+ON_RECONNECT: Final = "layer_reconnected"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -64,6 +68,8 @@ def _handler_name(type_: Any) -> str:
     name = type_.replace(".", "_")
     if name.startswith("_"):
         raise UnknownMessageType("Malformed type in message (leading underscore)")
+    if name == ON_RECONNECT:
+        raise UnknownMessageType(f"{type_!r} is no type to send: the layer calls {ON_RECONNECT}()")
     return name
 
 
@@ -84,8 +90,9 @@ def get_handler_name(message: Message) -> str:
 
 # The client's protocols speak to consumers through the server alone.
 PROTOCOL_EVENTS: Final = ("websocket_", "http_", "lifespan_")
-# What instances of our classes are given, besides what the classes define.
-OWN_ATTRIBUTES: Final = frozenset({"base_send", "channel_receive"})
+# What instances of our classes are given, besides what the classes define, and
+# what we call on them without a message.
+OWN_ATTRIBUTES: Final = frozenset({"base_send", "channel_receive", ON_RECONNECT})
 
 
 # Types remembered per class as open to layers; past it they are looked at anew.
@@ -198,6 +205,9 @@ class AsyncConsumer:
             raise UnknownMessageType(f"No handler for message type {message['type']}")
         await handler(message)
 
+    async def _dispatch_notice(self, may_have_missed: bool) -> None:
+        await getattr(self, ON_RECONNECT)(may_have_missed)
+
     async def send(self, message: Message) -> None:
         """Send one ASGI event to the client."""
         await self.base_send(message)
@@ -246,6 +256,10 @@ class SyncConsumer(AsyncConsumer):
         if not callable(handler):
             raise UnknownMessageType(f"No handler for message type {message['type']}")
         handler(message)
+
+    @database_sync_to_async
+    def _dispatch_notice(self, may_have_missed: bool) -> None:
+        getattr(self, ON_RECONNECT)(may_have_missed)
 
     def send(self, message: Message) -> None:  # type: ignore[override]
         """Send one ASGI event to the client; returns when the server has taken it."""
@@ -297,6 +311,10 @@ class _Run:
         owner: Any = type(consumer)
         entries, open_types = mailbox.entries, _types_open_to_layers(owner)
         source = CLIENT
+        if not entries:
+            await mailbox.arrival()
+        # Not before: without an event yet it has joined no group, and missed nothing.
+        mailbox.wants_notices = callable(getattr(owner, ON_RECONNECT, None))
         while source is not DISCONNECT:
             if not entries:
                 await mailbox.arrival()
@@ -310,11 +328,14 @@ class _Run:
                     if type(type_) is not str or type_ not in open_types:
                         _check_open_to_layers(owner, type_)
                     await dispatch(content)
+                elif source is CLIENT:
+                    await dispatch(content)
                 elif source is SHARED:
                     await consumer._send_shared(content)
+                elif source is NOTICE:
+                    await consumer._dispatch_notice(content)
                 else:
-                    if source is DISCONNECT:
-                        self.told = True
+                    self.told = True
                     await dispatch(content)
             except StopConsumer:
                 raise
@@ -377,4 +398,6 @@ class _Run:
 def _describe(content: Any) -> str:
     if isinstance(content, SharedMessage):
         return "a shared message"
+    if isinstance(content, bool):
+        return f"{ON_RECONNECT}(may_have_missed={content})"
     return f"{content.get('type')!r}" if "type" in content else "a message without a type"

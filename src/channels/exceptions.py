@@ -3,6 +3,7 @@
     ChannelsError                errors: something is wrong, the text says what to change
      +-- InvalidChannelLayerError  (also ValueError)
      +-- ChannelFull
+     +-- LayerUnavailable
      +-- MessageTooLarge
      +-- UnknownMessageType        (also ValueError)
      +-- RequestAborted
@@ -24,6 +25,10 @@ class InvalidChannelLayerError(ChannelsError, ValueError):
 
 class ChannelFull(ChannelsError):
     """A channel has reached its capacity; the message was not queued."""
+
+
+class LayerUnavailable(ChannelsError):
+    """The layer's engine cannot be reached; the text says whether the message was sent."""
 
 
 class UnknownMessageType(ChannelsError, ValueError):

@@ -4,7 +4,8 @@ Two budgets, so that neither source can push out the other. Client input is
 counted in bytes; over the budget the server is asked to stop reading from the
 client. Layer messages are counted by number; over the capacity a message is
 refused, and whoever offered it counts the loss. A disconnect needs no budget
-and is never refused.
+and is never refused; nor is the notice that a layer may have lost messages, of
+which at most one waits.
 
 A mailbox belongs to one event loop. It is filled and read in callbacks and
 coroutines of that loop alone; other threads go through the loop's
@@ -40,6 +41,7 @@ class Source(enum.Enum):
     DISCONNECT = "disconnect"
     FAILURE = "failure"
     LAYER = "layer"
+    NOTICE = "notice"
     SHARED = "shared"
 
 
@@ -47,12 +49,13 @@ CLIENT: Final = Source.CLIENT
 DISCONNECT: Final = Source.DISCONNECT
 FAILURE: Final = Source.FAILURE
 LAYER: Final = Source.LAYER
+NOTICE: Final = Source.NOTICE
 SHARED: Final = Source.SHARED
 
 # (source, content, number). The number of a client's entry is its size in bytes;
 # of a layer's, the time.monotonic() after which it is stale. The content of a
-# SHARED entry is a SharedMessage. A bare tuple: a named one costs four times as
-# much, once per message.
+# SHARED entry is a SharedMessage, of a NOTICE whether messages may have been missed.
+# A bare tuple: a named one costs four times as much, once per message.
 Entry = tuple[Source, Any, float]
 
 
@@ -110,6 +113,7 @@ class Mailbox:
 
     __slots__ = (
         "_last",
+        "_missed",
         "_paused",
         "_room",
         "_waiter",
@@ -124,6 +128,7 @@ class Mailbox:
         "loop",
         "renderer",
         "sink",
+        "wants_notices",
     )
 
     def __init__(
@@ -143,12 +148,16 @@ class Mailbox:
         # Set by a consumer whose class is on the fast lane (see broadcast.py).
         self.renderer: Any = None
         self.sink: Sink | None = None
+        # Set by a consumer whose class defines `layer_reconnected`.
+        self.wants_notices = False
         # Its reader asks whether there are any; all else goes through methods.
         self.entries: deque[Entry] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._paused = False
         self._last: Message | None = None
+        # What the waiting notice says; None while there is none.
+        self._missed: bool | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -178,6 +187,20 @@ class Mailbox:
             self._last = message
             self.entries.append((DISCONNECT, message, 0))
             self._wake()
+
+    def put_notice(self, may_have_missed: bool) -> None:
+        """Queue a notice that the layer is connected again, if the reader wants any.
+
+        While one waits, another adds what it says to it, and changes no place.
+        """
+        if self.closed or not self.wants_notices:
+            return
+        if self._missed is not None:
+            self._missed |= may_have_missed
+            return
+        self._missed = may_have_missed
+        self.entries.append((NOTICE, None, 0))
+        self._wake()
 
     def fail(self, error: BaseException) -> None:
         """The source of client events broke: raised to the reader after what is queued."""
@@ -239,17 +262,22 @@ class Mailbox:
                 if self._paused:
                     self._resume_if_low()
                 return entry
-            if source is DISCONNECT:
-                return entry
+            if source is LAYER or source is SHARED:
+                self.layer_count -= 1
+                if self._room is not None:
+                    self._wake_room()
+                if number > clock():
+                    return entry
+                self.expired += 1
+                continue
             if source is FAILURE:
                 raise content
-            self.layer_count -= 1
-            if self._room is not None:
-                self._wake_room()
-            if number > clock():
-                return entry
-            self.expired += 1
+            return self._notice() if source is NOTICE else entry
         return None
+
+    def _notice(self) -> Entry:
+        missed, self._missed = self._missed, None
+        return NOTICE, missed, 0
 
     def _wake_room(self) -> None:
         room, self._room = self._room, None

@@ -1,14 +1,17 @@
 """Workers: the messages of named channels, handled by consumers without a client.
 
-Each channel has one application instance, which gets its messages one at a time
-as events of the scope `{"type": "channel", "channel": name}`. The worker stands
-where a server stands for sockets: it fills the application's mailbox. It takes
-a message from the layer only when the application waits for one, so what waits
-stays in the layer, under its capacity and expiry, for any worker to take.
+Each channel has one application instance, or as many as `concurrency` says; each
+gets its messages one at a time as events of the scope
+`{"type": "channel", "channel": name}`. The worker stands where a server stands
+for sockets: it fills the application's mailbox. It takes a message from the layer
+only when an instance waits for one, so what waits stays in the layer, under its
+capacity and expiry, for any worker to take. With one instance a channel's
+messages are handled in order; several overtake each other.
 
 Whatever fails is logged and goes on: the next message gets a new instance of an
-application that failed, a layer is asked again after a growing pause. SIGTERM
-and SIGINT let the running handlers finish; a second one does not.
+application that failed, a layer is asked again after a growing pause, and so is
+a listener started that broke. SIGTERM and SIGINT let the running handlers finish;
+a second one does not.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -29,7 +32,8 @@ from .types import ASGIApplication, Message
 
 logger = logging.getLogger("django.channels.worker")
 
-# A layer that fails is asked again after this, doubled each time up to the most.
+# A layer that fails is asked again, and a listener that breaks started again, after
+# this, doubled each time up to the most.
 FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 30.0
 # What a running handler may still take when the worker stops.
@@ -53,40 +57,88 @@ class Worker:
         channels: Sequence[str],
         channel_layer: Any,
         max_applications: int = 1000,
+        *,
+        concurrency: int = 1,
     ) -> None:
         if channel_layer is None:
             raise ValueError("Channel layer is not valid")
+        if concurrency < 1:
+            raise ValueError(
+                f"concurrency is how many messages of a channel are handled at once: "
+                f"1 or more, not {concurrency!r}"
+            )
         self.application: ASGIApplication = as_application(application)
         self.channels = channels
         self.channel_layer = channel_layer
-        # Upstream's bound on instances; there is one per channel here.
+        # Upstream's bound on instances; here `concurrency` is how many a channel has.
         self.max_applications = max_applications
+        self.concurrency = concurrency
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
 
     def run(self) -> None:
         """Work until SIGINT or SIGTERM. Blocks."""
         asyncio.run(self._run_until_signal())
 
     async def _run_until_signal(self) -> None:
-        with _signals_call(self._stop_on_signal):
+        with _signals_call(self._stop_when_told):
             await self.handle()
 
-    def _stop_on_signal(self) -> None:
+    def _stop_when_told(self) -> None:
         logger.info("Stopping; running handlers have %.0f s to finish", STOP_SECONDS)
         self.stop()
 
     async def handle(self) -> None:
         """Work until `stop()` is called."""
-        async with asyncio.TaskGroup() as group:
-            for channel in dict.fromkeys(self.channels):
-                group.create_task(self.listener(channel))
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for channel in dict.fromkeys(self.channels):
+                    for _ in range(self.concurrency):
+                        group.create_task(self._supervise(channel))
+        finally:
+            with self._lock:
+                self._loop = None
 
     def stop(self) -> None:
         """Let running handlers finish, then end `handle()`. To be called on its loop."""
         self._stopping.set()
 
+    def request_stop(self) -> None:
+        """As `stop()`, from any thread."""
+        with self._lock:
+            if self._loop is None:
+                self._stopping.set()
+            else:
+                self._loop.call_soon_threadsafe(self._stop_when_told)
+
+    async def _supervise(self, channel: str) -> None:
+        """Start the listener of a channel again, whatever breaks it; the others go on."""
+        clock = asyncio.get_running_loop().time
+        delay = FIRST_RETRY_SECONDS
+        while not self._stopping.is_set():
+            began = clock()
+            try:
+                return await self.listener(channel)
+            except Exception:
+                if clock() - began > LONGEST_RETRY_SECONDS:
+                    delay = FIRST_RETRY_SECONDS
+                logger.exception(
+                    "The listener of channel %r failed; it starts again in %.1f s", channel, delay
+                )
+            await self._pause(delay)
+            delay = min(delay * 2, LONGEST_RETRY_SECONDS)
+
+    async def _pause(self, delay: float) -> None:
+        """Wait for about `delay` seconds, or until the worker stops."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):
+                await self._stopping.wait()
+
     async def listener(self, channel: str) -> None:
-        """Work off one channel until `stop()` is called."""
+        """Work off one channel, with one application instance, until `stop()` is called."""
         seat = _Seat(self.application, channel)
         feeding = asyncio.create_task(self._feed(seat, channel))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -143,7 +195,7 @@ class _Inbox(Mailbox):
 
 
 class _Seat:
-    """The application instances of one channel, one after another."""
+    """Application instances of one channel, one after another."""
 
     def __init__(self, application: ASGIApplication, channel: str) -> None:
         self._application = application

@@ -371,6 +371,204 @@ def test_a_worker_without_a_layer_is_an_error() -> None:
         Worker(None, ["a"], None)
 
 
+# -- side by side --------------------------------------------------------------------
+
+
+class Crowd:
+    """Handlers that wait for each other: how many were inside at once, and who."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.inside = 0
+        self.most = 0
+        self.together = asyncio.Event()
+
+    async def enter(self) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        if self.inside == self.size:
+            self.together.set()
+        await self.together.wait()
+        self.inside -= 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_as_many_messages_of_a_channel_are_handled_at_once_as_allowed(
+    layer: InMemoryChannelLayer, log: Log, concurrency: int
+) -> None:
+    crowd = Crowd(concurrency)
+    instances: set[int] = set()
+
+    class Meeting(AsyncConsumer):
+        async def job_note(self, message: Any) -> None:
+            instances.add(id(self))
+            await crowd.enter()
+            log.add(message["note"])
+
+    async def test() -> None:
+        async with working(Worker(Meeting, ["a"], layer, concurrency=concurrency)):
+            for number in range(9):
+                await layer.send("a", note(str(number)))
+            await log.wait_for(9)
+        assert crowd.most == len(instances) == concurrency
+        assert sorted(log.entries) == [str(number) for number in range(9)]
+
+    run(test)
+
+
+def test_each_channel_has_its_own_instances(layer: InMemoryChannelLayer, log: Log) -> None:
+    crowd = Crowd(4)
+
+    class Meeting(AsyncConsumer):
+        async def job_note(self, message: Any) -> None:
+            await crowd.enter()
+            log.add((self.scope["channel"], message["note"]))
+
+    async def test() -> None:
+        async with working(Worker(Meeting, ["a", "b"], layer, concurrency=2)):
+            for channel in ("a", "a", "b", "b"):
+                await layer.send(channel, note("1"))
+            await log.wait_for(4)
+        assert crowd.most == 4
+
+    run(test)
+
+
+def test_an_instance_that_is_busy_takes_nothing_from_the_others(
+    layer: InMemoryChannelLayer, log: Log
+) -> None:
+    never = asyncio.Event()
+
+    class Uneven(AsyncConsumer):
+        async def job_stuck(self, message: Any) -> None:
+            log.add("stuck")
+            await never.wait()
+
+        async def job_note(self, message: Any) -> None:
+            log.add(message["note"])
+
+    async def test() -> None:
+        async with working(Worker(Uneven, ["a"], layer, concurrency=2)):
+            await layer.send("a", {"type": "job.stuck"})
+            for number in range(5):
+                await layer.send("a", note(str(number)))
+            assert await log.wait_for(6) == ["stuck", "0", "1", "2", "3", "4"]
+            never.set()
+
+    run(test)
+
+
+def test_one_that_fails_beside_others_is_logged_once_and_replaced(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with working(Worker(consumer, ["a"], layer, concurrency=2)):
+            await layer.send("a", {"type": "job.fail"})
+            for number in range(4):
+                await layer.send("a", note(str(number)))
+            while len([entry for entry in log.entries if isinstance(entry, tuple)]) < 4:
+                await log.wait_for(len(log.entries) + 1)
+
+    run(test)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_a_concurrency_below_one_is_an_error(layer: InMemoryChannelLayer, concurrency: int) -> None:
+    with pytest.raises(ValueError, match=f"1 or more, not {concurrency}"):
+        Worker(None, ["a"], layer, concurrency=concurrency)
+
+
+# -- supervision ---------------------------------------------------------------------
+
+
+class Breaking(InMemoryChannelLayer):
+    """Answers some calls of `receive` with what is no message at all."""
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__()
+        self.breaks = breaks
+
+    async def receive(self, channel: str) -> Any:
+        if channel == "broken" and self.breaks:
+            self.breaks -= 1
+            return None
+        return await super().receive(channel)
+
+
+def listener_failures(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [record for record in caplog.records if "The listener of" in record.message]
+
+
+def test_a_listener_that_breaks_is_logged_and_started_again_while_others_go_on(
+    log: Log, consumer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 0.001)
+
+    async def test() -> None:
+        layer = Breaking(3)
+        async with working(Worker(consumer, ["broken", "sound"], layer)):
+            await layer.send("sound", note("1"))
+            await log.wait_for(2)
+            await layer.send("broken", note("2"))
+            assert (await log.wait_for(4))[3] == ("broken", "2")
+            await layer.send("sound", note("3"))
+            # The instance of the sound channel is the one it had.
+            assert (await log.wait_for(5))[4] == ("sound", "3")
+
+    run(test)
+    records = listener_failures(caplog)
+    assert [record.exc_info is not None for record in records] == [True] * 3
+    assert all("channel 'broken' failed" in record.message for record in records)
+    pauses = [record.args[1] for record in records]
+    assert pauses == [0.001, 0.002, 0.004]
+
+
+def test_a_pause_does_not_keep_the_worker_from_stopping(
+    log: Log, consumer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 1000.0)
+
+    class Telling(Worker):
+        async def _pause(self, delay: float) -> None:
+            log.add(delay)
+            await super()._pause(delay)
+
+    async def test() -> None:
+        async with working(Telling(consumer, ["broken"], Breaking(1))):
+            assert await log.wait_for(1) == [1000.0]
+
+    run(test)
+    assert len(listener_failures(caplog)) == 1
+
+
+def test_any_thread_may_ask_a_worker_to_stop(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        worker = Worker(consumer, ["a"], layer)
+        task = asyncio.create_task(worker.handle())
+        await layer.send("a", note("1"))
+        await log.wait_for(2)
+        await asyncio.to_thread(worker.request_stop)
+        await task
+
+    run(test)
+
+
+def test_a_worker_that_was_stopped_before_it_began_does_nothing(
+    layer: InMemoryChannelLayer, log: Log, consumer: Any
+) -> None:
+    async def test() -> None:
+        worker = Worker(consumer, ["a"], layer)
+        worker.request_stop()
+        await layer.send("a", note("1"))
+        await worker.handle()
+
+    run(test)
+    assert log.entries == []
+
+
 # -- the command ---------------------------------------------------------------------
 
 

@@ -8,12 +8,18 @@ import threading
 from typing import Any
 
 import pytest
+from layer_backends import MemoryBackend
 
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, MailboxLayer
 from channels.mailbox import LAYER, SHARED, Mailbox, SharedMessage
 
 HELLO = {"type": "hello"}
+
+
+@pytest.fixture
+def backend() -> MemoryBackend:
+    return MemoryBackend()
 
 
 def never() -> float:
@@ -37,9 +43,6 @@ class FakeSink:
         if self.broken:
             raise OSError("gone")
         self.frames.append(frame)
-
-    async def drain(self) -> None:
-        return
 
 
 class FakeRenderer:

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.db.utils import ConnectionDoesNotExist
 from django.test import override_settings
@@ -256,6 +256,12 @@ def message(text: str) -> dict[str, Any]:
     return {"type": "news.flash", "text": text}
 
 
+@transaction.atomic
+def fail_after_sending(text: str) -> None:
+    group_send_on_commit("news", message(text))
+    raise ZeroDivisionError
+
+
 def texts(layer: InMemoryChannelLayer) -> list[str]:
     return [received["text"] for received in inbox(layer)]
 
@@ -271,9 +277,8 @@ def test_a_message_goes_out_at_the_commit_and_not_before(layer: InMemoryChannelL
 
 @pytest.mark.usefixtures("db")
 def test_a_rollback_drops_it(layer: InMemoryChannelLayer) -> None:
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        group_send_on_commit("news", message("never"))
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail_after_sending("never")
     with transaction.atomic():
         group_send_on_commit("news", message("never either"))
         transaction.set_rollback(True)
@@ -286,9 +291,8 @@ def test_a_rollback_drops_it(layer: InMemoryChannelLayer) -> None:
 def test_a_rolled_back_savepoint_drops_its_own_and_no_other(layer: InMemoryChannelLayer) -> None:
     with transaction.atomic():
         group_send_on_commit("news", message("outer"))
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            group_send_on_commit("news", message("inner, lost"))
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            fail_after_sending("inner, lost")
         with transaction.atomic():
             group_send_on_commit("news", message("inner, kept"))
         assert inbox(layer) == []
@@ -445,6 +449,7 @@ def test_a_view_in_a_thread_of_the_server_reaches_members_on_its_loop(
         waiting = asyncio.create_task(layer.receive("inbox"))
         await sync_to_async(view)()
         assert (await waiting)["text"] == "from a view"
-        await sync_to_async(connection.close)()
+        # Each thread has a connection of its own to close.
+        await sync_to_async(connections.close_all)()
 
     run(test)

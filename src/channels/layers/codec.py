@@ -98,6 +98,8 @@ def _encode_anything(message: Mapping[Any, Any]) -> bytes:
 def _pack(value: Any, depth: int) -> Any:
     """Return `value` in terms of what MessagePack knows, and extensions."""
     kind = type(value)
+    if kind is str and value.isascii():
+        return value
     if kind not in _PACKERS:
         value, kind = as_known(value)
     return _PACKERS[kind](value, depth)
@@ -137,12 +139,11 @@ def _pack_list(value: Any, depth: int) -> list[Any]:
 
 def _pack_dict(value: dict[Any, Any], depth: int) -> Any:
     _require_depth(depth)
-    packed: list[tuple[Any, Any]] = []
-    for key, item in value.items():
-        packed.append((_pack_key(key, depth), _pack_item(key, item, depth)))
-    if all(type(key) is not msgpack.Ext for key, _ in packed):
-        return dict(packed)
-    return msgpack.Ext(_DICT, _encode(packed))
+    items = _pack_items(value, depth)
+    keys = [key if type(key) is str and key.isascii() else _pack_key(key, depth) for key in value]
+    if msgpack.Ext in map(type, keys):
+        return msgpack.Ext(_DICT, _encode(list(zip(keys, items, strict=True))))
+    return dict(zip(keys, items, strict=True))
 
 
 def _pack_key(key: Any, depth: int) -> Any:
@@ -153,12 +154,15 @@ def _pack_key(key: Any, depth: int) -> Any:
         raise
 
 
-def _pack_item(key: Any, item: Any, depth: int) -> Any:
-    try:
-        return _pack(item, depth - 1)
-    except Refusal as refusal:
-        refusal.within("", f"[{shown(key)}]")
-        raise
+def _pack_items(value: dict[Any, Any], depth: int) -> list[Any]:
+    packed: list[Any] = []
+    for key, item in value.items():
+        try:
+            packed.append(_pack(item, depth - 1))
+        except Refusal as refusal:
+            refusal.within("", f"[{shown(key)}]")
+            raise
+    return packed
 
 
 def _pack_sequence(code: int, value: Any, depth: int) -> msgpack.Ext:

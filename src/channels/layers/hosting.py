@@ -1,14 +1,17 @@
 """Processes that live long host what layers share on one machine.
 
 The commands that serve (`channels serve`, `runserver`, `runworker`) say so with
-`hosted_layers`; a supervisor does with `host_bus` what its workers ask it for.
+`hosted_layers`; a supervisor does with `hosted_buses` what its workers ask it for.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from .settings import channel_layers
 
 Ask = Callable[[Mapping[str, Any]], None]
 
@@ -17,13 +20,53 @@ Ask = Callable[[Mapping[str, Any]], None]
 def hosted_layers(ask: Ask | None = None) -> Iterator[None]:
     """Keep the project's local layers open, hosting their bus where nobody does.
 
-    `ask`, of a supervised worker: has the supervisor call `host_bus` with the same
-    mapping, and returns when it has.
+    `ask`, of a supervised worker: has the supervisor host the bus with that mapping,
+    and returns when it does.
     """
-    yield
+    layers = [channel_layers[alias] for alias in channel_layers.configs if _is_hosted(alias)]
+    for layer in layers:
+        layer.serve(ask)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.leave()
+
+
+def _is_hosted(alias: str) -> bool:
+    """Whether a layer has a bus. Others are made when they are first asked for, as ever."""
+    made = channel_layers.backends.get(alias)
+    return hasattr(made or channel_layers.backend_class(alias), "serve")
 
 
 @contextmanager
 def hosted_buses() -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """For a supervisor: a function that hosts the bus a worker asks for, until the end."""
-    yield lambda place: None
+    """For a supervisor: a function that hosts the bus a worker asks for, until the end.
+
+    Another process may host it already: then the supervisor joins, and follows it.
+    """
+    from .local.node import Node
+    from .local.place import BusPlace
+
+    nodes: dict[BusPlace, Node] = {}
+    lock = threading.Lock()
+
+    def host(details: Mapping[str, Any]) -> None:
+        place = BusPlace.from_details(details)
+        with lock:
+            node = nodes.get(place)
+            if node is None:
+                project = str(details.get("project", ""))
+                node = nodes[place] = Node(place, may_host=lambda: True, project=project)
+        ready = node.ready()
+        try:
+            if ready is not None:
+                ready.result(node.patience)
+        except TimeoutError:
+            raise node.unavailable() from None
+
+    try:
+        yield host
+    finally:
+        for node in nodes.values():
+            node.close()

@@ -80,7 +80,7 @@ class ChannelLayerManager:
         return config
 
     def _make_backend(self, name: str, config: Mapping[str, Any]) -> Any:
-        backend_class = self._backend_class(name)
+        backend_class = self.backend_class(name)
         try:
             return backend_class(**config)
         except Exception as error:
@@ -89,7 +89,8 @@ class ChannelLayerManager:
             )
             raise
 
-    def _backend_class(self, name: str) -> Callable[..., Any]:
+    def backend_class(self, name: str) -> Callable[..., Any]:
+        """Import what an alias names as its BACKEND."""
         config = self._config(name)
         if "ROUTING" in config:
             raise InvalidChannelLayerError(

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, Literal, NamedTuple
 
 from ...exceptions import ChannelFull, InvalidChannelLayerError, LayerUnavailable, MessageTooLarge
@@ -22,6 +22,7 @@ from ..codec import decode, encode
 from ..hub import Hub
 from ..losses import WARN_EVERY, Loss, Reason
 from ..mailroom import Mailroom, require_message
+from ..sync import SyncLayer
 from ..waiter import running_loop
 from .addresses import channel_of_node, node_of_channel
 from .frames import MAX_MESSAGE, Item, Outcome, Publication, Sending
@@ -393,6 +394,19 @@ class LocalChannelLayer(BaseChannelLayer):
             self.node.abandon(call)
         return dict(call.answers)
 
+    def serve(self, ask: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """Join now, as a process that serves until it is stopped, and may host for others.
+
+        `ask` has a supervisor host, which outlives this process. Where it cannot, we do.
+        """
+        self.long_lived = True
+        if ask is not None:
+            try:
+                ask({**self.place.details(), "project": self.project})
+            except Exception as error:
+                logger.error("The supervisor does not host the bus: %s", error)
+        self.node.start()
+
     async def close(self) -> None:
         """Write what waits and leave the bus; what is used again joins again."""
         await asyncio.to_thread(self.leave)
@@ -420,6 +434,11 @@ class LocalChannelLayer(BaseChannelLayer):
             "statistics": self.statistics(),
             "groups": members,
         }
+
+    @cached_property
+    def sync(self) -> SyncLayer:
+        """The same layer for code that blocks, without an event loop in between."""
+        return LocalSync(self)
 
     # -- inside ------------------------------------------------------------
 
@@ -539,6 +558,43 @@ class LocalChannelLayer(BaseChannelLayer):
         self.node.close_in_child()
         self.long_lived = self._reads = False
         self._begin()
+
+
+class LocalSync(SyncLayer):
+    """A local layer for code that blocks: what is sent goes straight to the bus."""
+
+    layer: LocalChannelLayer
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        self.require_no_loop("send")
+        sending = self.layer._start_sending(channel, message)
+        if sending is None:
+            return
+        self._wait_ready()
+        answer = sending()
+        if answer is None:
+            return
+        try:
+            outcome, _ = answer.result(WAIT_SECONDS)
+        except TimeoutError:
+            raise self.layer._unanswered(channel) from None
+        self.layer._judge(channel, outcome)
+
+    def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.require_no_loop("group_send")
+        layer = self.layer
+        payload = layer._prepare_group_send(group, message)
+        self._wait_ready()
+        layer.node.publish(group, payload, layer.clock() + layer.expiry)
+
+    def _wait_ready(self) -> None:
+        node = self.layer.node
+        deadline = time.monotonic() + node.patience
+        try:
+            while (ready := node.ready()) is not None:
+                ready.result(max(deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise node.unavailable() from None
 
 
 _REASONS: Final = {

@@ -7,7 +7,6 @@ in this thread or, under the autoreloader, in the one that Django makes for it.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from django.db import connections
 from django.utils import autoreload
 
 from channels import __version__
+from channels.management.reloader import import_application, run_with_reloader
 from channels.routing import get_default_application
 from channels.server import ConfigurationError, Server, ServerConfig
 from channels.types import ASGIApplication
@@ -59,7 +59,6 @@ class Command(RunserverCommand):
     addr: str
     port: str
     _server: DevelopmentServer | None = None
-    _thread: threading.Thread | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -123,21 +122,10 @@ class Command(RunserverCommand):
         if options["use_asgi"]:
             # Said here, where it is one sentence; the reloader's threads show tracebacks.
             self._config(options)
-        try:
-            super().run(**options)
-        finally:
-            # The reloader ends in this thread, by Ctrl-C or for a changed file; the
-            # server, in its own, still has to say goodbye to its sockets.
-            self._stop_thread()
-
-    def _stop_thread(self) -> None:
-        server, thread = self._server, self._thread
-        if server is None or thread in (None, threading.current_thread()):
-            return
-        server.request_stop()
-        # Another Ctrl-C: somebody is in a hurry.
-        with contextlib.suppress(KeyboardInterrupt):
-            thread.join(STOP_SECONDS)
+        if options["use_reloader"]:
+            run_with_reloader(self.inner_run, lambda: self._server, STOP_SECONDS, **options)
+        else:
+            self.inner_run(None, **options)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Check the project and serve it; called again in each process the reloader starts."""
@@ -146,7 +134,6 @@ class Command(RunserverCommand):
             return super().inner_run(*args, **options)
         autoreload.raise_last_exception()
         self._check_project(options)
-        self._thread = threading.current_thread()
         server = self._server = self._make_server(options)
         status = server.run()
         if status:
@@ -157,27 +144,11 @@ class Command(RunserverCommand):
     def _check_project(self, options: dict[str, Any]) -> None:
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
-            self._import_application()
+            import_application()
             self.check(display_num_errors=True)
         self.check_migrations()
         for connection in connections.all(initialized_only=True):
             connection.close()
-
-    def _import_application(self) -> None:
-        """Let an import that fails inside the application be seen as it is.
-
-        As with a broken URLconf: the console shows the line, and the reloader, which
-        looks for it in the traceback, watches the file until it is mended. The checks
-        say what else can be wrong with the setting.
-        """
-        try:
-            get_default_application()
-        except ImproperlyConfigured as error:
-            cause, path = error.__cause__, settings.ASGI_APPLICATION
-            if isinstance(cause, ModuleNotFoundError) and path.startswith(f"{cause.name}."):
-                return
-            if cause is not None:
-                raise cause from None
 
     def _make_server(self, options: dict[str, Any]) -> DevelopmentServer:
         _show_actions()

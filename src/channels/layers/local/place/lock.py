@@ -73,7 +73,7 @@ def try_lock(place: BusPlace) -> Lock | None:
     folder = open_folder(place)
     if folder is None:
         raise BusError(f"The folder {place.directory} of the bus does not exist: prepare it first.")
-    advice = "Look at the file, if it is one: network file systems may know no locks."
+    advice = "Remove it if it is a link or no plain file; network file systems may know no locks."
     with ExitStack() as undo, explained(f"lock {place.lock_path}", advice):
         undo.callback(os.close, folder)
         descriptor = _lock_file(folder, place)
