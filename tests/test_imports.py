@@ -21,6 +21,7 @@ LAYER_CORE = (
     "gaps",
     "groups",
     "hub",
+    "kinds",
     "losses",
     "mailroom",
     "names",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .settings import channel_layers
@@ -48,16 +49,16 @@ def hosted_buses() -> Iterator[Callable[[Mapping[str, Any]], None]]:
     from .local.node import Node
     from .local.place import BusPlace
 
-    nodes: dict[BusPlace, Node] = {}
+    nodes: dict[Path, Node] = {}
     lock = threading.Lock()
 
     def host(details: Mapping[str, Any]) -> None:
         place = BusPlace.from_details(details)
         with lock:
-            node = nodes.get(place)
+            node = nodes.get(place.socket_path)
             if node is None:
                 project = str(details.get("project", ""))
-                node = nodes[place] = Node(place, may_host=lambda: True, project=project)
+                node = nodes[place.socket_path] = Node(place, may_host=lambda: True, project=project)
         ready = node.ready()
         try:
             if ready is not None:

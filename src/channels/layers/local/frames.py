@@ -49,8 +49,8 @@ class Op(enum.IntEnum):
     RETURN = 14
     CALL = 15  # {id, node, to, method, ...}; `to` is a node, "" for the host, "*" for all
     REPLY = 16  # {id, node (who called), of (who replies), result}
+    REFUSED = 17  # {reason}; the host's last frame to whom it does not let in
     DROPPED = 18  # {group, channel}; the host: a named member of your group was full
-    REFUSED = 17  # {reason}; the host's only frame to whom it does not let in
 
 
 class Outcome(enum.IntEnum):

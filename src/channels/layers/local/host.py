@@ -29,6 +29,7 @@ from .addresses import new_node
 from .frames import BadFrame, FrameReader, Op
 from .place import BusPlace, Lock, bind_bus, peer_of, refuse_reason, unbind_bus
 from .switch import Switch
+from .wake import Wake
 
 logger = logging.getLogger("channels.layers")
 
@@ -109,8 +110,7 @@ class Host:
         self._settled_at = time.monotonic() + SETTLE_SECONDS
         self._listener = bind_bus(place, lock)
         self._selector = selectors.DefaultSelector()
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
+        self._wake = Wake()
         self._links: dict[int, _Link] = {}
         self._last_number = 0
         self._retry_at: float | None = None
@@ -122,15 +122,14 @@ class Host:
 
     def start(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
+        self._selector.register(self._wake.reader, selectors.EVENT_READ, self._woken)
         self._thread.start()
         logger.info("Hosting the bus %s", self._place.socket_path)
 
     def stop(self) -> None:
         """Let every node say its last words, give them what is theirs, and let go."""
         self._stopping = True
-        with contextlib.suppress(OSError):
-            self._wake_writer.send(b"\0")
+        self._wake.call()
         self._thread.join(BYE_SECONDS * 2)
         if self._thread.is_alive():
             logger.error("The host of the bus %s did not end", self._place.socket_path)
@@ -143,8 +142,8 @@ class Host:
         """In a forked child: close our copies, which would keep the parent's bus alive."""
         for link in self._links.values():
             link.sock.close()
-        for sock in (self._listener, self._wake_reader, self._wake_writer):
-            sock.close()
+        self._listener.close()
+        self._wake.close()
         self._selector.close()
         self._lock.close_in_child()
 
@@ -186,8 +185,7 @@ class Host:
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _woken(self, key: selectors.SelectorKey, events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._wake_reader.recv(16)
+        self._wake.hear()
 
     # -- accepting ---------------------------------------------------------
 
@@ -353,5 +351,4 @@ class Host:
             self._drop(link)
         self._selector.close()
         unbind_bus(self._place, self._listener, self._lock)
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._wake.close()

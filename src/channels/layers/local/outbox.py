@@ -1,0 +1,110 @@
+"""What a node has to say to its host: written at once where the socket takes it, else in order.
+
+Most frames are *durable*: what one host has not got whole is said again to the
+next. The rest is meant for one host alone. Whoever calls holds the node's lock.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+_WAITS: Final = (BlockingIOError, InterruptedError)
+
+
+class Outbox:
+    """Frames that wait for the host.
+
+    `bytes`: what they are together. `since`: when the first of them began to wait, by
+    the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.since = 0.0
+        self._frames: deque[tuple[bytes, bool]] = deque()
+        # Bytes of the first frame that are written already.
+        self._written = 0
+        # How many more frames this host may get; None: all.
+        self._last_words: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    @property
+    def writable(self) -> bool:
+        """Something waits that this host may still get."""
+        return bool(self._frames) and self._last_words != 0
+
+    def durable(self) -> list[bytes]:
+        return [frame for frame, durable in self._frames if durable]
+
+    def put(self, frame: bytes, durable: bool, sock: socket.socket | None) -> bool:
+        """Write `frame` to `sock`, or keep what is not taken; False if something waits now."""
+        written = 0
+        if sock is not None and not self._frames:
+            try:
+                written = sock.send(frame)
+            except _WAITS:
+                pass
+            except OSError:
+                # Whoever reads from the socket finds its end.
+                pass
+            if written == len(frame):
+                return True
+        if not self._frames:
+            self._written = written
+            self.since = time.monotonic()
+        self._frames.append((frame, durable))
+        self.bytes += len(frame)
+        return False
+
+    def write(self, sock: socket.socket) -> None:
+        """Write what waits, as far as `sock` takes it; OSError if it is gone."""
+        while self.writable:
+            frame = self._frames[0][0]
+            rest = memoryview(frame)[self._written :] if self._written else frame
+            try:
+                self._written += sock.send(rest)
+            except _WAITS:
+                return
+            if self._written == len(frame):
+                self._frames.popleft()
+                self.bytes -= len(frame)
+                self._written = 0
+                if self._last_words is not None:
+                    self._last_words -= 1
+
+    def say_goodbye(self, bye: bytes) -> None:
+        """Let `bye` be the last frame for this host, after the one that is under way."""
+        self._last_words = 2 if self._written else 1
+        self._frames.insert(self._last_words - 1, (bye, False))
+        self.bytes += len(bye)
+
+    def begin(self, first_words: Iterable[bytes]) -> None:
+        """There is a new host: say `first_words` before all that waits."""
+        self._last_words = None
+        waiting = list(self._frames)
+        self._frames.clear()
+        self._frames.extend((frame, False) for frame in first_words)
+        self._frames.extend(waiting)
+        self.since = time.monotonic()
+        self._count()
+
+    def end(self) -> list[bytes]:
+        """The host is gone: answer what is kept for the next one."""
+        kept = self.durable()
+        self._frames = deque((frame, True) for frame in kept)
+        self._written = 0
+        self._count()
+        return kept
+
+    def clear(self) -> None:
+        self._frames.clear()
+        self._written = self.bytes = 0
+
+    def _count(self) -> None:
+        self.bytes = sum(len(frame) for frame, _ in self._frames)
