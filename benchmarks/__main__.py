@@ -7,6 +7,7 @@ target was missed, 2 when something failed or could not be prepared.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import sys
 import time
@@ -15,18 +16,28 @@ from typing import Any
 from . import machine, report, runner
 from .environments import HERE, PreparationError, prepare_generator
 from .figures import Table, tables
-from .servers import SERVERS, Server
-from .workloads import Case, cases
+from .layers import LAYERS, has_redis
+from .runner import Side
+from .servers import SERVERS
+from .workloads import WORKLOADS, Case, cases
+
+SIDES: tuple[Side, ...] = (*SERVERS, *LAYERS)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the main cases, under 5 minutes")
-    parser.add_argument("--only", choices=["W1", "W2"], help="one workload")
-    parser.add_argument("--servers", metavar="A,B", help="names or their beginnings: ours,uvicorn")
+    parser.add_argument("--quick", action="store_true", help="the main cases, under 10 minutes")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload")
+    parser.add_argument(
+        "--servers",
+        metavar="A,B",
+        help="servers and layers, names or their beginnings: ours,uvicorn,channels_redis",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="measured time of each sample")
-    parser.add_argument("--members", type=int, default=1000, help="N of W1 (up to 20000)")
+    parser.add_argument(
+        "--members", type=int, help="N (up to 20000; default: 1000 in W1 and W6, 4000 in W7)"
+    )
     parser.add_argument(
         "--python",
         default=sys.executable,
@@ -35,32 +46,52 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--sleep", action="store_true", help="let the load generator sleep while nothing comes"
     )
+    parser.add_argument(
+        "--share-cores",
+        action="store_true",
+        help="W7: pin nothing, and let the load generator sleep",
+    )
     options = parser.parse_args(arguments)
+    if options.members is not None and not 2 <= options.members <= 20000:
+        parser.error(f"--members {options.members}: expected 2 to 20000")
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: expected 1 or more")
     return options
 
 
-def chosen_servers(names: str | None) -> tuple[Server, ...]:
+def chosen_sides(names: str | None) -> tuple[Side, ...]:
     wanted = tuple(name.strip() for name in names.split(",")) if names else ("",)
-    chosen = tuple(server for server in SERVERS if server.name.startswith(wanted))
-    unknown = [name for name in wanted if not any(s.name.startswith(name) for s in SERVERS)]
+    chosen = tuple(side for side in SIDES if side.name.startswith(wanted))
+    unknown = [name for name in wanted if not any(s.name.startswith(name) for s in SIDES)]
     if unknown:
-        known = ", ".join(server.name for server in SERVERS)
-        raise PreparationError(f"no server is called {unknown[0]!r}; there are: {known}")
+        known = ", ".join(side.name for side in SIDES)
+        raise PreparationError(f"no server or layer is called {unknown[0]!r}; there are: {known}")
     return chosen
 
 
 def make_plan(options: argparse.Namespace) -> runner.Plan:
+    sides = chosen_sides(options.servers)
+    if options.quick:
+        sides = tuple(side for side in sides if side.quick)
+    chosen = cases(options.members, options.quick, options.only)
     return runner.Plan(
-        cases=tuple(cases(options.members, options.quick, options.only)),
-        servers=chosen_servers(options.servers),
+        cases=tuple(case for case in chosen if any(side.takes(case) for side in sides)),
+        sides=tuple(side for side in sides if any(side.takes(case) for case in chosen)),
         repeats=options.repeats,
         seconds=options.seconds or (1.5 if options.quick else 4.0),
         warmup=0.3 if options.quick else 1.0,
         python=options.python,
         spin=not options.sleep,
+        share_cores=options.share_cores,
     )
+
+
+def without_redis(plan: runner.Plan) -> tuple[runner.Plan, list[str]]:
+    """Leave out what cannot be taken where there is no redis-server; answer it too."""
+    missing = [side.name for side in plan.sides if side.needs_redis and not has_redis()]
+    sides = tuple(side for side in plan.sides if side.name not in missing)
+    takers = tuple(case for case in plan.cases if any(side.takes(case) for side in sides))
+    return dataclasses.replace(plan, sides=sides, cases=takers), missing
 
 
 class Progress:
@@ -72,10 +103,10 @@ class Progress:
         self.done = 0
         self.started = time.monotonic()
 
-    def __call__(self, case: Case, server: Server, sample: runner.Sample) -> None:
+    def __call__(self, case: Case, side: Side, sample: runner.Sample) -> None:
         self.done += 1
         left = (time.monotonic() - self.started) / self.done * (self.total - self.done)
-        head = f"{self.done:3}/{self.total} {case.name:44} {server.name:19}"
+        head = f"{self.done:3}/{self.total} {case.name:44} {side.name:25}"
         if "error" in sample:
             self.terminal.line(f"{head} failed: {sample['error'].splitlines()[-1]}", report.RED)
         else:
@@ -84,34 +115,39 @@ class Progress:
 
 
 def command_lines(plan: runner.Plan) -> dict[str, str]:
-    case = plan.cases[0]
     return {
-        server.name: " ".join(server.command_for(case, 8000, plan.python))
-        for server in plan.servers
+        side.name: side.described(case, plan.python)
+        for side in plan.sides
+        for case in [next(case for case in plan.cases if side.takes(case))]
     }
 
 
 def run(options: argparse.Namespace) -> int:
     terminal = report.Terminal(sys.stdout)
-    plan = make_plan(options)
+    plan, missing = without_redis(make_plan(options))
+    if not plan.cases:
+        raise PreparationError("nothing is left to measure: no chosen side takes a chosen case")
     generator = prepare_generator()
     commands = command_lines(plan)
     for name, command in commands.items():
-        terminal.line(f"{name + ':':20}{command}", report.DIM)
+        terminal.line(f"{name + ':':27}{command}", report.DIM)
+    if missing:
+        terminal.line(f"left out, for redis-server is not installed: {missing}", report.RED)
     samples = runner.take(plan, generator, Progress(terminal, plan))
-    result = tables(plan.cases, plan.servers, samples)
+    result = tables(plan.cases, plan.sides, samples)
     raw = [{"case": c, "server": s, "samples": taken} for (c, s), taken in samples.items()]
     record: dict[str, Any] = {
         "machine": machine.describe(plan.python),
         "plan": plan.as_dict(),
         "commands": commands,
+        "left out": missing,
         "samples": raw,
     }
     show(terminal, result)
     for name, value in record["machine"].items():
         terminal.line(f"{name}: {value}", report.DIM)
     terminal.line(f"\nwritten: {report.save(record, result, HERE / 'results')}")
-    return exit_status(result)
+    return 2 if missing else exit_status(result)
 
 
 def show(terminal: report.Terminal, result: list[Table]) -> None:

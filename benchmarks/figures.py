@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from .servers import Server
+from .runner import Side
 from .workloads import BARE, Case, Target
 
 # Above this share of its core the load generator may be what was measured.
@@ -29,7 +29,7 @@ class Verdict:
 
 @dataclass
 class Figure:
-    """One row: the medians of one server in one case."""
+    """One row: the medians of one side in one case."""
 
     server: str
     peer: bool
@@ -39,8 +39,13 @@ class Figure:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     load_share: float = 0.0
-    # Microseconds of the server's CPU time per message.
+    # Microseconds of the server's CPU time per message, and of what it stands on.
     cpu_us: float = 0.0
+    broker_us: float = 0.0
+    # Of each process, the most first.
+    sockets: list[int] = field(default_factory=list)
+    # The most messages that members had to be sent after they had joined, until all saw one.
+    probes: int = 0
     others_share: float = 0.0
     ratios: dict[str, float] = field(default_factory=dict)
     # The same comparisons by CPU time per message: others' work distorts them less.
@@ -60,28 +65,29 @@ Table = tuple[Case, list[Figure]]
 
 
 def tables(
-    cases: Iterable[Case], servers: Iterable[Server], samples: dict[tuple[str, str], list[Any]]
+    cases: Iterable[Case], sides: Iterable[Side], samples: dict[tuple[str, str], list[Any]]
 ) -> list[Table]:
     """Make one table per case, with ratios and verdicts filled in."""
     result: list[Table] = []
     for case in cases:
         rows = [
-            _figure(server, samples[case.name, server.name])
-            for server in servers
-            if (case.name, server.name) in samples
+            _figure(side, samples[case.name, side.name])
+            for side in sides
+            if (case.name, side.name) in samples
         ]
         result.append((case, rows))
     bare = next((_row(rows, "ours") for case, rows in result if case.application == BARE), None)
     for case, rows in result:
         _fill_ratios(rows, bare if case.work == "echo" and case.application != BARE else None)
+        _fill_baselines(rows, sides)
         _fill_verdicts(case, rows)
     return result
 
 
-def _figure(server: Server, samples: list[Any]) -> Figure:
+def _figure(side: Side, samples: list[Any]) -> Figure:
     errors = [sample["error"] for sample in samples if "error" in sample]
     good = [sample for sample in samples if "error" not in sample]
-    figure = Figure(server.name, server.is_peer, errors)
+    figure = Figure(side.name, side.is_peer, errors)
     if not good:
         return figure
 
@@ -93,7 +99,12 @@ def _figure(server: Server, samples: list[Any]) -> Figure:
     figure.spread = (max(rates) - min(rates)) / figure.rate
     figure.p50_ms, figure.p99_ms = middle("p50_ms"), middle("p99_ms")
     figure.cpu_us = median(s["server_cpu"] / s["messages"] for s in good) * 1e6
-    figure.load_share, figure.others_share = middle("load_share"), middle("others_share")
+    figure.broker_us = median(s.get("broker_cpu", 0.0) / s["messages"] for s in good) * 1e6
+    figure.others_share = middle("others_share")
+    if "load_share" in good[0]:
+        figure.load_share = middle("load_share")
+    figure.sockets = good[-1].get("sockets", [])
+    figure.probes = max(sample.get("probes", 0) for sample in good)
     return figure
 
 
@@ -108,10 +119,21 @@ def _fill_ratios(rows: list[Figure], bare: Figure | None) -> None:
         "x limit": _row(rows, "limit"),
         "x bare": bare,
     }
+    best = references["x peer"]
     for row in rows:
+        if best is not None and best.p99_ms and row.p99_ms:
+            row.ratios["p99 x peer"] = row.p99_ms / best.p99_ms
         for name, reference in references.items():
             if name != "x bare" or row.server == "ours":
                 _compare(row, name, reference)
+
+
+def _fill_baselines(rows: list[Figure], sides: Iterable[Side]) -> None:
+    baselines = {side.name: side.baseline for side in sides}
+    for row in rows:
+        baseline = _row(rows, baselines[row.server] or "")
+        if baseline is not None and baseline.cpu_us and row.cpu_us:
+            row.ratios["CPU x one"] = row.cpu_us / baseline.cpu_us
 
 
 def _compare(row: Figure, name: str, reference: Figure | None) -> None:

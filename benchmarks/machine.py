@@ -8,7 +8,7 @@ import platform
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,19 @@ def describe(python: str) -> dict[str, object]:
     }
 
 
-def cores() -> tuple[int, int]:
-    """Choose a core for the server and another for the load; the same if there is only one."""
-    usable = sorted(os.sched_getaffinity(0))
-    return usable[0], usable[1 % len(usable)]
+def cores(processes: int = 1) -> tuple[str, str]:
+    """Choose one core for the load, and one for a server; all others for one of more processes.
+
+    All are the same where there is only one.
+    """
+    usable = [str(core) for core in sorted(os.sched_getaffinity(0))]
+    if processes == 1:
+        return usable[0], usable[1 % len(usable)]
+    return ",".join(usable[:-1] or usable), usable[-1]
+
+
+def all_cores() -> str:
+    return ",".join(str(core) for core in sorted(os.sched_getaffinity(0)))
 
 
 def _output(command: list[str]) -> str:
@@ -61,7 +70,7 @@ def _cpu_model() -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU seconds since start: of the whole machine, one server, and this runner's side."""
+    """CPU seconds since start: of the whole machine, a server, and this runner's side."""
 
     at: float
     machine: float
@@ -69,10 +78,10 @@ class Usage:
     runner: float
 
 
-def usage(process_group: int) -> Usage:
+def usage(process_groups: Collection[int]) -> Usage:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     runner = time.process_time() + children.ru_utime + children.ru_stime
-    return Usage(time.monotonic(), _machine_cpu(), _group_cpu(process_group), runner)
+    return Usage(time.monotonic(), _machine_cpu(), cpu_of(process_groups), runner)
 
 
 def others_share(before: Usage, after: Usage) -> float:
@@ -92,19 +101,21 @@ def _machine_cpu() -> float:
 
 def processes(process_group: int) -> list[int]:
     """List the ids of a server and its workers."""
-    return [process for process, _ in _group(process_group)]
+    return [process for process, _ in _members([process_group])]
 
 
-def _group_cpu(process_group: int) -> float:
-    return sum(ticks for _, ticks in _group(process_group)) / TICKS
+def cpu_of(process_groups: Collection[int]) -> float:
+    """Answer the CPU seconds that servers and their workers have had."""
+    return sum(ticks for _, ticks in _members(process_groups)) / TICKS
 
 
-def _group(process_group: int) -> Iterator[tuple[int, int]]:
+def _members(process_groups: Collection[int]) -> Iterator[tuple[int, int]]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            # After the name, which may hold spaces: state, parent, group, ... utime, stime.
+            # After the name, which may hold spaces: state, parent, group, session ...
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[2]) == process_group:
+        # By session, too: a worker may lead a group of its own.
+        if int(fields[2]) in process_groups or int(fields[3]) in process_groups:
             yield int(folder.name), int(fields[11]) + int(fields[12])

@@ -9,22 +9,14 @@ from typing import Any, TextIO
 
 from .figures import BUSY_LOAD, BUSY_OTHERS, Figure, Table
 
-COLUMNS = (
-    "server",
-    "per second",
-    "spread",
-    "p50 ms",
-    "p99 ms",
-    "x peer",
-    "x limit",
-    "x bare",
-    "CPU us",
-    "load core",
-    "others",
-)
+RATIOS = ("x peer", "p99 x peer", "x limit", "x bare", "CPU x one")
 GREEN, RED, YELLOW, BOLD, DIM, PLAIN = (f"\033[{code}m" for code in (32, 31, 33, 1, 2, 0))
 NOTES = (
-    "CPU us: CPU time of the server per message; what other programs distort least.",
+    "CPU us: CPU time of the server (W6: of both processes) per message; what other programs"
+    " distort least.",
+    "broker us: CPU time beside it, per message, of redis-server or of the process that hosts"
+    " our bus (under `--workers` that is the supervisor, and counted with the server).",
+    "probes: messages sent after all members had joined, until the last of them saw one.",
     f"load core *: the load generator had over {BUSY_LOAD:g} of its core, the server may do more.",
     f"others !: other programs took over {BUSY_OTHERS:g} of a core meanwhile; take it again.",
 )
@@ -45,8 +37,8 @@ class Terminal:
 
     def table(self, table: Table) -> None:
         case, rows = table
-        cells = [list(COLUMNS)] + [_cells(row) for row in rows]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+        cells = _lines(rows)
+        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         self.line(f"\n{case.name}", BOLD)
         self.line(_aligned(cells[0], widths), DIM)
         for row, line in zip(rows, cells[1:], strict=True):
@@ -74,21 +66,40 @@ def _verdict_text(verdict: Any) -> str:
     return f"{verdict.figure:.2f}{by_cpu}: {'met' if verdict.met else 'MISSED'}"
 
 
-def _cells(row: Figure) -> list[str]:
+def _lines(rows: list[Figure]) -> list[list[str]]:
+    """The head of a table and its rows, without the columns that none of them fills."""
+    cells = [_cells(row) for row in rows]
+    columns = [name for name in _COLUMNS if any(line.get(name) for line in cells)]
+    return [columns, *([line.get(name, "") for name in columns] for line in cells)]
+
+
+_COLUMNS = (
+    *("server", "per second", "spread", "p50 ms", "p99 ms", *RATIOS),
+    *("CPU us", "broker us", "sockets", "probes", "load core", "others"),
+)
+
+
+def _cells(row: Figure) -> dict[str, str]:
     if not row.rate:
-        return [row.server, "failed", *[""] * (len(COLUMNS) - 2)]
-    ratios = [f"{row.ratios[name]:.2f}" if name in row.ratios else "" for name in COLUMNS[5:8]]
-    return [
-        row.server,
-        f"{row.rate:,.0f}",
-        f"{row.spread:.0%}",
-        f"{row.p50_ms:.2f}",
-        f"{row.p99_ms:.2f}",
-        *ratios,
-        f"{row.cpu_us:.1f}",
-        f"{row.load_share:.2f}{'*' if row.load_was_busy else ''}",
-        f"{row.others_share:.2f}{'!' if row.machine_was_busy else ''}",
-    ]
+        return {"server": row.server, "per second": "failed"}
+    return {
+        "server": row.server,
+        "per second": f"{row.rate:,.0f}",
+        "spread": f"{row.spread:.0%}",
+        "p50 ms": f"{row.p50_ms:.2f}",
+        "p99 ms": f"{row.p99_ms:.2f}",
+        **{name: f"{ratio:.2f}" for name, ratio in row.ratios.items()},
+        "CPU us": f"{row.cpu_us:.1f}",
+        "broker us": f"{row.broker_us:.1f}" if row.broker_us else "",
+        "sockets": " + ".join(map(str, row.sockets)),
+        "probes": str(row.probes) if row.probes > 1 else "",
+        "load core": _marked(row.load_share, row.load_was_busy, "*") if row.load_share else "",
+        "others": _marked(row.others_share, row.machine_was_busy, "!"),
+    }
+
+
+def _marked(share: float, doubtful: bool, mark: str) -> str:
+    return f"{share:.2f}{mark if doubtful else ''}"
 
 
 def _aligned(cells: list[str], widths: list[int]) -> str:
@@ -101,8 +112,9 @@ def markdown(record: dict[str, Any], tables: list[Table]) -> str:
     lines = ["# Benchmarks", ""]
     lines += [f"- {name}: {value}" for name, value in record["machine"].items()]
     for case, rows in tables:
-        lines += ["", f"## {case.name}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
-        lines += [_row(_cells(row)) for row in rows]
+        head, *cells = _lines(rows)
+        lines += ["", f"## {case.name}", "", _row(head), _row(["---"] * len(head))]
+        lines += [_row(line) for line in cells]
         lines += [""] + [
             f"- {row.server}: target {verdict.target}, {_verdict_text(verdict)}"
             for row in rows

@@ -15,6 +15,7 @@
 #define MAX_SIZE 8192
 #define MAX_BURST 64
 #define MAX_SECONDS 120.0
+#define MAX_WATCHED 64
 /* Holds the largest frame twice, so that a read seldom ends inside one. */
 #define BUFFER_SIZE (2 * MAX_SIZE + 64)
 #define NANOSECONDS 1000000000ull
@@ -59,6 +60,13 @@ struct histogram {
     uint64_t total;
 };
 
+/* A process of the server: the seconds of CPU it had meanwhile, its open sockets before. */
+struct watched {
+    long id;
+    double cpu;
+    int sockets;
+};
+
 struct run {
     struct options options;
     int epoll;
@@ -73,7 +81,8 @@ struct run {
     uint64_t elapsed; /* of the measured part, and the time at work in it */
     uint64_t busy;
     uint64_t at_work;
-    double server_cpu; /* seconds that the watched processes had meanwhile */
+    struct watched watched[MAX_WATCHED];
+    int watched_count;
     uint64_t messages;
     uint64_t pending; /* broadcast: deliveries the current round still waits for */
     uint64_t round_started;
@@ -81,6 +90,7 @@ struct run {
 
 /* measure.c */
 uint64_t now_ns(void);
+void list_watched(struct run *);
 void start_measuring(struct run *);
 void stop_measuring(struct run *);
 void histogram_add(struct histogram *, uint64_t nanoseconds);

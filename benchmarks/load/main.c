@@ -63,6 +63,7 @@ static struct run *prepare(struct options options) {
     r->epoll = epoll_create1(0);
     r->connections = calloc((size_t)options.connections, sizeof *r->connections);
     raise_descriptor_limit(options.connections);
+    list_watched(r);
     return r;
 }
 
@@ -70,11 +71,15 @@ static void print_report(struct run *r, double connected) {
     double seconds = (double)r->elapsed / 1e9;
     printf("{\"mode\": \"%s\", \"connections\": %d, \"size\": %d, \"burst\": %d, "
            "\"connect_seconds\": %.3f, \"seconds\": %.3f, \"messages\": %llu, \"rate\": %.1f, "
-           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"load_share\": %.3f, \"server_cpu\": %.3f}\n",
+           "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"load_share\": %.3f, \"watched\": [",
            r->options.mode, r->options.connections, r->options.size, r->options.burst, connected,
            seconds, (unsigned long long)r->messages, (double)r->messages / seconds,
            histogram_ms(&r->latency, 0.50), histogram_ms(&r->latency, 0.99),
-           (double)r->busy / (double)r->elapsed, r->server_cpu);
+           (double)r->busy / (double)r->elapsed);
+    for (int i = 0; i < r->watched_count; i++)
+        printf("%s{\"cpu\": %.3f, \"sockets\": %d}", i ? ", " : "", r->watched[i].cpu,
+               r->watched[i].sockets);
+    printf("]}\n");
 }
 
 int main(int count, char **arguments) {

@@ -1,6 +1,7 @@
 /* Clocks, the latency histogram, and the one way this program fails. */
 #include "load.h"
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,20 +42,37 @@ static double process_cpu(long id) {
     return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
 
-static double watched_cpu(const char *list) {
-    double total = 0.0;
+static int process_sockets(long id) {
+    char path[64], target[16];
+    int count = 0;
+    snprintf(path, sizeof path, "/proc/%ld/fd", id);
+    DIR *folder = opendir(path);
+    if (folder == NULL) fail("process %ld of the server is gone", id);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        if (readlinkat(dirfd(folder), entry->d_name, target, sizeof target) > 7 &&
+            !memcmp(target, "socket:", 7))
+            count++;
+    closedir(folder);
+    return count;
+}
+
+void list_watched(struct run *r) {
+    const char *list = r->options.watch;
     while (list != NULL && *list != '\0') {
         char *end;
-        total += process_cpu(strtol(list, &end, 10));
+        if (r->watched_count == MAX_WATCHED) fail("--watch: at most %d processes", MAX_WATCHED);
+        r->watched[r->watched_count++].id = strtol(list, &end, 10);
         if (end == list) fail("--watch: expected process ids separated by commas");
         list = *end == ',' ? end + 1 : end;
     }
-    return total;
 }
 
 void start_measuring(struct run *r) {
     r->measuring = 1;
-    r->server_cpu = watched_cpu(r->options.watch);
+    for (int i = 0; i < r->watched_count; i++) {
+        r->watched[i].sockets = process_sockets(r->watched[i].id);
+        r->watched[i].cpu = process_cpu(r->watched[i].id);
+    }
     r->elapsed = now_ns();
     r->busy = busy_ns(r);
 }
@@ -63,7 +81,8 @@ void stop_measuring(struct run *r) {
     r->measuring = 0;
     r->elapsed = now_ns() - r->elapsed;
     r->busy = busy_ns(r) - r->busy;
-    r->server_cpu = watched_cpu(r->options.watch) - r->server_cpu;
+    for (int i = 0; i < r->watched_count; i++)
+        r->watched[i].cpu = process_cpu(r->watched[i].id) - r->watched[i].cpu;
 }
 
 /* Below STEPS a value is its own bucket; above, the top bits choose the step. */
