@@ -18,6 +18,7 @@ from .settings import (
     channel_layers,
     get_channel_layer,
     group_send_on_commit,
+    how_to_set_a_layer,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "group_send_on_commit",
     "hosted_buses",
     "hosted_layers",
+    "how_to_set_a_layer",
 ]

@@ -58,7 +58,9 @@ def hosted_buses() -> Iterator[Callable[[Mapping[str, Any]], None]]:
             node = nodes.get(place.socket_path)
             if node is None:
                 project = str(details.get("project", ""))
-                node = nodes[place.socket_path] = Node(place, may_host=lambda: True, project=project)
+                node = nodes[place.socket_path] = Node(
+                    place, may_host=lambda: True, project=project
+                )
         ready = node.ready()
         try:
             if ready is not None:

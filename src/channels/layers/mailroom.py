@@ -42,22 +42,38 @@ class Mailroom:
         self.clock = clock
         self._losses = Losses()
 
-    def send(self, channel: str, message: dict[str, Any], expires_at: float) -> None:
-        """Deliver to one channel; ChannelFull if its capacity is reached."""
-        if channel not in self.hub.attached:
-            now = self.clock()
-            queued = self.hub.enqueue(channel, copier(message)(), expires_at, now)
-            if queued is False:
-                raise ChannelFull(channel)
-            if queued:
+    def send(
+        self, channel: str, message: dict[str, Any], expires_at: float, *, owned: bool = False
+    ) -> None:
+        """Deliver to one channel; ChannelFull if its capacity is reached.
+
+        `owned`: nobody else has `message`, so that it need not be copied.
+        """
+        place = self.hub.attached.get(channel)
+        if place is not None:
+            mailbox, capacity = place
+            if mailbox.loop is running_loop() and mailbox.renderer is None and not mailbox.closed:
+                # The common case, without the parts that a group needs.
+                copy = message if owned else copier(message)()
+                if not mailbox.put_layer(copy, expires_at, capacity):
+                    raise ChannelFull(channel)
                 return
-        # A consumer reads it, or has just begun to.
+        elif self._enqueue(channel, message if owned else copier(message)(), expires_at):
+            return
+        # A consumer on another loop reads it, or has just begun to.
         delivery = self._delivery(message, None, expires_at)
         delivery.to_channel(channel)
         if delivery.lost:
             if delivery.lost[0].reason is Reason.FULL:
                 raise ChannelFull(channel)
             self.lost(None, delivery.lost)
+
+    def _enqueue(self, channel: str, message: dict[str, Any], expires_at: float) -> bool:
+        """Queue a message; False where a consumer has just begun to read the channel."""
+        queued = self.hub.enqueue(channel, message, expires_at, self.clock())
+        if queued is False:
+            raise ChannelFull(channel)
+        return queued is not None
 
     def send_to_group(self, group: str, message: dict[str, Any], expires_at: float) -> None:
         """Deliver to every member; one that cannot take it is counted and said."""

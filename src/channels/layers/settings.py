@@ -239,8 +239,14 @@ def _require_layer(alias: str) -> Any:
     layer = get_channel_layer(alias)
     if layer is None:
         raise InvalidChannelLayerError(
-            f"There is no channel layer {alias!r}. For the processes of one machine, set "
-            f"CHANNEL_LAYERS = {{{alias!r}: "
-            '{"BACKEND": "channels.layers.local.LocalChannelLayer"}}'
+            f"There is no channel layer {alias!r}. {how_to_set_a_layer(alias)}"
         )
     return layer
+
+
+def how_to_set_a_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> str:
+    """Return the sentence that ends every error for a missing layer."""
+    return (
+        f'For the processes of one machine, set CHANNEL_LAYERS = {{"{alias}": '
+        '{"BACKEND": "channels.layers.local.LocalChannelLayer"}}'
+    )

@@ -52,6 +52,9 @@ class Arrivals:
         self._inbox: Inbox[Arrival | Notice] = Inbox(
             self._deliver, main_loop, lambda: self.node.resume(), per_turn
         )
+        # (sender, channel) -> ids of messages whose senders have not been told yet.
+        self._delivered: dict[tuple[str, str], list[int]] = {}
+        self._answering: asyncio.AbstractEventLoop | None = None
         self._missed: dict[str, int] = {}
         self._missed_said_at = -WARN_EVERY
 
@@ -131,12 +134,28 @@ class Arrivals:
             logger.exception("Delivering what came from the bus failed")
 
     def _deliver_sending(self, sending: Sending) -> None:
-        outcome = Outcome.QUEUED
+        node, id, expires_at, _, channel, payload = sending
         try:
-            self._mailroom.send(sending.channel, decode(sending.payload), sending.expires_at)
+            self._mailroom.send(channel, decode(payload), expires_at, owned=True)
         except ChannelFull:
-            outcome = Outcome.FULL
-        self.node.answer(sending, outcome, self._room(sending.channel))
+            self.node.answer(node, [id], Outcome.FULL, 0)
+            return
+        # Together with others of this turn, and when consumers had theirs: the room that
+        # is told is then what is left, and a steady sender need not wait for it.
+        loop = running_loop()
+        if loop is None:
+            self.node.answer(node, [id], Outcome.QUEUED, self._room(channel))
+            return
+        if self._answering is None or self._answering.is_closed():
+            self._answering = loop
+            loop.call_soon(self._answer)
+        self._delivered.setdefault((node, channel), []).append(id)
+
+    def _answer(self) -> None:
+        self._answering = None
+        delivered, self._delivered = self._delivered, {}
+        for (node, channel), ids in delivered.items():
+            self.node.answer(node, ids, Outcome.QUEUED, self._room(channel))
 
     def _room(self, channel: str) -> int:
         """How many more messages the channel takes, at this moment."""

@@ -58,9 +58,11 @@ class Calls:
         return id
 
     def sent(self, sent: Sent) -> None:
-        on_sent = self._sends.pop(sent.id, None)
-        if on_sent is not None:
-            on_sent(Outcome(sent.outcome), sent.room)
+        outcome = Outcome(sent.outcome)
+        for id in sent.ids:
+            on_sent = self._sends.pop(id, None)
+            if on_sent is not None:
+                on_sent(outcome, sent.room)
 
     def replied(self, reply: dict[str, Any]) -> None:
         call = self._calls.get(reply["id"])

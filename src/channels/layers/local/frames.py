@@ -7,7 +7,7 @@ in the codec of messages. Sans-IO: bytes in, frames out.
 
     PUBLISH   node epoch number expires group payload     node -> host -> subscribers
     SEND      node id expires capacity channel payload    node -> host [-> owner]
-    SENT      node id outcome room                        [owner ->] host -> node
+    SENT      node outcome room id...                     [owner ->] host -> node
     ITEM      expires channel payload                     host -> node that wanted one
     RETURN    expires channel payload                     node -> host: nobody took it
     WANT, UNWANT  channel                                 node -> host
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ..codec import decode, encode
@@ -68,7 +69,7 @@ class BadFrame(ValueError):
 _HEAD: Final = struct.Struct("!IB")
 _PUBLISH: Final = struct.Struct("!12sQQdB")
 _SEND: Final = struct.Struct("!12sIdIB")
-_SENT: Final = struct.Struct("!12sIBI")
+_SENT: Final = struct.Struct("!12sBI")
 _ITEM: Final = struct.Struct("!dB")
 HEAD: Final = _HEAD.size
 
@@ -102,10 +103,10 @@ class Sending(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The answer to a Sending; `room`: how many more the channel takes."""
+    """The answer to some Sendings of a node to one channel; `room`: how many more it takes."""
 
     node: str
-    id: int
+    ids: tuple[int, ...]
     outcome: int
     room: int
 
@@ -178,8 +179,9 @@ def sending(
     )
 
 
-def sent(node: str, id: int, outcome: Outcome, room: int) -> bytes:
-    return _frame(Op.SENT, _write_sent(node.encode(), id, outcome, max(room, 0)))
+def sent(node: str, ids: Sequence[int], outcome: Outcome, room: int) -> bytes:
+    head = _write_sent(node.encode(), outcome, max(room, 0))
+    return _frame(Op.SENT, head, struct.pack(f"!{len(ids)}I", *ids))
 
 
 def item(op: Op, expires_at: float, channel: str, payload: bytes) -> bytes:
@@ -241,11 +243,13 @@ def read_sending(frame: bytes) -> Sending:
 
 
 def read_sent(frame: bytes) -> Sent:
+    start = HEAD + _SENT.size
     try:
-        node, id, outcome, room = _read_sent(frame, HEAD)
+        node, outcome, room = _read_sent(frame, HEAD)
+        ids = struct.unpack_from(f"!{(len(frame) - start) // 4}I", frame, start)
     except struct.error as error:
         raise BadFrame(str(error)) from None
-    return Sent(node.decode("latin-1"), id, outcome, room)
+    return Sent(node.decode("latin-1"), ids, outcome, room)
 
 
 def read_item(frame: bytes) -> Item:

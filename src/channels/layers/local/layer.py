@@ -35,7 +35,8 @@ logger = logging.getLogger("channels.layers")
 
 # What other nodes get to answer a question put to all of them.
 REPORT_SECONDS: Final = 2.0
-# Messages delivered before consumers get their turn; fewer where mailboxes are small.
+# Messages delivered before consumers get their turn, fewer where mailboxes are small;
+# and sent without waiting before a sender lets others have theirs.
 PER_TURN: Final = 16
 
 T = TypeVar("T")
@@ -81,6 +82,8 @@ class LocalChannelLayer(BaseChannelLayer):
         """Be a process that has not joined yet."""
         # It serves until it is stopped; it reads messages.
         self._serves = self._reads = False
+        # Messages sent without waiting for what became of them.
+        self._ahead = 0
         # The loop that last asked for a message with receive().
         self._receiving: asyncio.AbstractEventLoop | None = None
         self._mailroom = Mailroom(
@@ -147,7 +150,9 @@ class LocalChannelLayer(BaseChannelLayer):
         await self._wait_ready()
         answer = sending()
         if answer is None:
-            await asyncio.sleep(0)
+            self._ahead += 1
+            if self._ahead % PER_TURN == 0:
+                await asyncio.sleep(0)
             return
         try:
             outcome = await _wait(answer, WAIT_SECONDS)
@@ -165,7 +170,7 @@ class LocalChannelLayer(BaseChannelLayer):
         expires_at = self.clock() + self.expiry
         if node_of_channel(channel) != self.node.id:
             return partial(self._afar.send, channel, payload, expires_at)
-        self._mailroom.send(channel, decode(payload), expires_at)
+        self._mailroom.send(channel, decode(payload), expires_at, owned=True)
         return None
 
     async def receive(self, channel: str) -> dict[str, Any]:

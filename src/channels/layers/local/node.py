@@ -11,6 +11,7 @@ is said whole to the next.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
@@ -18,12 +19,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 from ...exceptions import LayerUnavailable
 from ..gaps import Gaps, Numbers, Position
+from ..waiter import running_loop
 from . import frames
 from .addresses import new_node
 from .calls import Call, Calls, OnSent, fail
@@ -109,6 +111,8 @@ class Node:
         self._reading = True
         self._heard_at = 0.0
         self._beat_at: float | None = None
+        # The loop at the end of whose turn the outbox is written.
+        self._corking: asyncio.AbstractEventLoop | None = None
         # The host before: who it was, and whether it had said goodbye.
         self._host_id = ""
         self._graceful = False
@@ -243,10 +247,10 @@ class Node:
             id = self._calls.send(on_sent)
             self._say(frames.sending(self._id_bytes, id, expires_at, capacity, name, payload))
 
-    def answer(self, sending: Sending, outcome: Outcome, room: int) -> None:
-        """Tell the sender of a message what became of it."""
+    def answer(self, node: str, ids: Sequence[int], outcome: Outcome, room: int) -> None:
+        """Tell the sender of messages to one channel what became of them."""
         with self._lock:
-            self._say(frames.sent(sending.node, sending.id, outcome, room))
+            self._say(frames.sent(node, ids, outcome, room))
 
     def call(self, to: str, method: str, **details: Any) -> Call:
         """Ask another node for something; `to`: a node, "" for the host, "*" for all."""
@@ -319,9 +323,36 @@ class Node:
         """Write a frame, or let it wait. One that is not durable is for this host alone."""
         if self._sock is None and not durable:
             return
+        loop = running_loop() if self._open else None
         waited = bool(self._outbox)
-        if not self._outbox.put(frame, durable, self._sock if self._open else None) and not waited:
+        sock = self._sock if self._open and loop is None else None
+        if self._outbox.put(frame, durable, sock):
+            return
+        if loop is not None:
+            self._cork(loop)
+        elif not waited:
             self._call_thread()
+
+    def _cork(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write at the end of this turn of the loop: one system call for all it had to say."""
+        if self._corking is None or self._corking.is_closed():
+            self._corking = loop
+            loop.call_soon(self._uncork)
+        elif self._corking is not loop:
+            # Another loop may have more to do in its turn than we can wait for.
+            self._call_thread()
+
+    def _uncork(self) -> None:
+        with self._lock:
+            self._corking = None
+            if self._open and self._sock is not None:
+                try:
+                    self._outbox.write(self._sock)
+                except OSError as error:
+                    # The thread finds the end of the connection by itself.
+                    logger.debug("Writing to the bus failed: %s", error)
+            if self._outbox:
+                self._call_thread()
 
     def _call_thread(self) -> None:
         if self._wake is not None and threading.current_thread() is not self._thread:

@@ -172,9 +172,9 @@ class Switch:
         if owner is None:
             room = self._put(channel, expires_at, payload, capacity, now)
             outcome = Outcome.FULL if room is None else Outcome.QUEUED
-            self.outputs[connection].append(frames.sent(node, id, outcome, room or 0))
+            self.outputs[connection].append(frames.sent(node, [id], outcome, room or 0))
         elif not self._pass_on(owner, frame):
-            self.outputs[connection].append(frames.sent(node, id, Outcome.GONE, 0))
+            self.outputs[connection].append(frames.sent(node, [id], Outcome.GONE, 0))
 
     def _pass_on(self, node: str, frame: bytes) -> bool:
         """Give `frame` to a node; False where there is none of that name."""
