@@ -116,7 +116,6 @@ class Mailbox:
         "_missed",
         "_paused",
         "_room",
-        "_waiter",
         "claimed",
         "client_bytes",
         "client_limit",
@@ -128,6 +127,7 @@ class Mailbox:
         "loop",
         "renderer",
         "sink",
+        "waiter",
         "wants_notices",
     )
 
@@ -152,7 +152,8 @@ class Mailbox:
         self.wants_notices = False
         # Its reader asks whether there are any; all else goes through methods.
         self.entries: deque[Entry] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        # Of whoever waits for an entry.
+        self.waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._paused = False
         self._last: Message | None = None
@@ -174,10 +175,10 @@ class Mailbox:
         if self.client_bytes > self.client_limit and not self._paused and self.inlet is not None:
             self._paused = True
             self.inlet.pause_input()
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
             # As in _wake(): a call less for each message.
-            self._waiter = None
+            self.waiter = None
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -213,10 +214,10 @@ class Mailbox:
             return False
         self.entries.append((LAYER, message, expires_at))
         self.layer_count += 1
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
             # As in _wake().
-            self._waiter = None
+            self.waiter = None
             if not waiter.done():
                 waiter.set_result(None)
         return True
@@ -228,7 +229,7 @@ class Mailbox:
         so order holds. False when `capacity` layer messages wait already.
         """
         sink = self.sink
-        if self._waiter is not None and sink is not None and sink.writable:
+        if self.waiter is not None and sink is not None and sink.writable:
             same = sink.kind is shared.last_kind
             sink.write_frame(shared.last_frame if same else shared.frame(sink))
             return True
@@ -236,12 +237,12 @@ class Mailbox:
             return False
         self.entries.append((SHARED, shared, expires_at))
         self.layer_count += 1
-        if self._waiter is not None:
+        if self.waiter is not None:
             self._wake()
         return True
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -302,19 +303,19 @@ class Mailbox:
 
         One reader at a time. One that is cancelled says so with `forget_reader()`.
         """
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise RuntimeError("Two tasks wait on one mailbox; give each consumer its own.")
-        waiter = self._waiter = self.loop.create_future()
+        waiter = self.waiter = self.loop.create_future()
         return waiter
 
     @property
     def reader_waits(self) -> bool:
         """Nothing is queued and no handler runs."""
-        return self._waiter is not None
+        return self.waiter is not None
 
     def forget_reader(self) -> None:
         """The reader is gone: nothing may go past the mailbox in its name."""
-        self._waiter = None
+        self.waiter = None
 
     async def receive(self) -> Message:
         """The ASGI `receive` of an application that has no other source of messages.
@@ -332,8 +333,8 @@ class Mailbox:
             try:
                 await waiter
             finally:
-                if self._waiter is waiter:
-                    self._waiter = None
+                if self.waiter is waiter:
+                    self.waiter = None
         source, message, number = self.entries.popleft()
         if source is FAILURE:
             raise message

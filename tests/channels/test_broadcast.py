@@ -97,7 +97,7 @@ async def serve(consumer: Any) -> tuple[Server, asyncio.Task[None]]:
     await server.accepted.wait()
     # A sync handler goes on for a moment after accept(), in its thread.
     server.mailbox.reader_waits.clear()
-    if server.mailbox._waiter is None:
+    if server.mailbox.waiter is None:
         await server.mailbox.reader_waits.wait()
     return server, task
 

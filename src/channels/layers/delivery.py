@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from ..mailbox import Mailbox, SharedMessage
+from ..mailbox import LAYER, Mailbox, SharedMessage
 from .base import Renderer
 from .copies import copier
 from .hub import Hub
@@ -111,10 +111,20 @@ class Delivery:
             try:
                 if shared is not None:
                     taken = mailbox.put_shared(shared, expires_at, capacity)
-                elif ordinary:
-                    taken = mailbox.put_layer(copy(), expires_at, capacity)
-                else:
+                elif not ordinary:
                     taken = not failed
+                elif mailbox.closed or mailbox.layer_count >= capacity:
+                    taken = False
+                else:
+                    # As in put_layer(): a call less for each member, a tenth of it all (W6).
+                    mailbox.entries.append((LAYER, copy(), expires_at))
+                    mailbox.layer_count += 1
+                    waiter = mailbox.waiter
+                    if waiter is not None:
+                        mailbox.waiter = None
+                        if not waiter.done():
+                            waiter.set_result(None)
+                    continue
             except Exception:
                 self._failed(channel, self.lost)
             else:
