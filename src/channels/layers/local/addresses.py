@@ -6,6 +6,7 @@ Every other name is a named channel, whose messages any process may take.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -25,6 +26,8 @@ def channel_of_node(node: str, prefix: str) -> str:
     return f"{prefix}{separator}local-{node}!{random_letters(12)}"
 
 
+# A microsecond, twice for each message: senders mostly go on with whom they speak to.
+@functools.lru_cache(maxsize=4096)
 def node_of_channel(channel: str) -> str | None:
     """The node that a channel belongs to; None for a named channel."""
     if "!" not in channel:

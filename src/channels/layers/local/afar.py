@@ -28,6 +28,10 @@ class FarChannels:
         self._capacity_of = capacity_of
         self._windows = Windows()
 
+    def knows(self, channel: str) -> bool:
+        """Whether something was sent to this channel lately."""
+        return channel in self._windows
+
     def send(self, channel: str, payload: bytes, expires_at: float) -> Answer | None:
         """Send one message; None if its sender need not wait for an answer."""
         hurry = self._windows.may_hurry(channel, time.monotonic())

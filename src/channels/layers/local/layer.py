@@ -390,12 +390,13 @@ class LocalChannelLayer(BaseChannelLayer):
             )
         return payload
 
-    # Checking a name takes longer than delivering to it, so what the hub knows is
-    # not checked again.
+    # Checking a name takes longer than delivering to it, so what is known is not
+    # checked again.
 
     def _require_channel(self, channel: str) -> None:
-        if type(channel) is not str or not self.hub.knows(channel):
-            self.require_valid_channel_name(channel)
+        if type(channel) is str and (self.hub.knows(channel) or self._afar.knows(channel)):
+            return
+        self.require_valid_channel_name(channel)
 
     def _require_group(self, group: str) -> None:
         if type(group) is not str or group not in self.hub.groups:

@@ -26,6 +26,9 @@ class Windows:
         # channel -> [room, on their way, time of the last answer]
         self._channels: dict[str, list[float]] = {}
 
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._channels
+
     def may_hurry(self, channel: str, now: float) -> bool:
         """Whether the next message to `channel` need not wait for its answer."""
         known = self._channels.get(channel)
