@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 2
 # For every server that is measured: the distribution's own Python, if it will do. Others are
 # often built without profile-guided optimisation, and take up to twice the time.
 BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo /usr/bin/python3)
@@ -12,9 +13,9 @@ BIN := .venv/bin
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: .venv/.installed ## Serve the example chat on http://127.0.0.1:8000 (PORT= overrides)
+demo: .venv/.installed ## Serve the example chat on http://127.0.0.1:8000 (PORT=, WORKERS=)
 	@# With job control the terminal's Ctrl-C goes to the demo alone: it stops cleanly, and so does make.
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/python examples/chat/manage.py demo --port $(PORT)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/python examples/chat/manage.py demo --port $(PORT) --workers $(WORKERS)
 
 test: .venv/.test-tools ## Install what the tests need, check, and run all of them
 	@PYTHON=$(BIN)/python scripts/system-packages

@@ -40,7 +40,11 @@ def free_port() -> int:
 class Demo:
     """Starts and stops the demo, always on the same port and data folder."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, workers: int = 2) -> None:
+        self._workers = workers
+        # Where its processes meet: not where those of another demo do.
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir(exist_ok=True)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._data = folder / "data"
@@ -57,8 +61,11 @@ class Demo:
         environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, str(CHAT / "manage.py"), "demo", "--port", str(self.port)],
-                env={**environment, "CHAT_DATA": str(self._data)},
+                [
+                    *(sys.executable, str(CHAT / "manage.py"), "demo"),
+                    *("--port", str(self.port), "--workers", str(self._workers)),
+                ],
+                env={**environment, "CHAT_DATA": str(self._data), "TMPDIR": str(self._temporary)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -18,8 +18,10 @@ from django.core.management import CommandError, call_command
 from django.core.management.color import no_style
 from django.test import override_settings
 
+from channels.exceptions import InvalidChannelLayerError
+from channels.generic.messages import check_groups_supported
 from channels.layers import InMemoryChannelLayer, channel_layers, hosted_buses
-from channels.layers.local import LocalChannelLayer
+from channels.layers.local import LocalChannelLayer, node
 from channels.management import survey
 from channels.management.layer_text import lines, sent_lines
 from channels.management.masking import masked
@@ -44,7 +46,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def config(folder: Path) -> Iterator[dict[str, Any]]:
-    config: dict[str, Any] = {"directory": str(folder), "capacity": 2}
+    config: dict[str, Any] = {"directory": str(folder), "name": "site", "capacity": 2}
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": LOCAL, "CONFIG": config}}):
         yield config
 
@@ -52,7 +54,7 @@ def config(folder: Path) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def host(folder: Path, config: dict[str, Any]) -> Iterator[LocalChannelLayer]:
     """Another process's layer, as far as the command can tell."""
-    layer = LocalChannelLayer(directory=folder, capacity=2, host=True)
+    layer = LocalChannelLayer(directory=folder, name="site", capacity=2, host=True)
     layer.serve()
     yield layer
     layer.leave()
@@ -90,8 +92,11 @@ def test_it_shows_what_the_layer_is_and_that_it_works(
 ) -> None:
     output = command()
     assert output.startswith(f"Channel layer 'default'\n  backend  {LOCAL}\n")
-    assert f'options  directory = "{folder}"\n           capacity = 2\n' in output
-    assert f"bus      {folder}/default.sock\n" in output
+    assert (
+        f'options  directory = "{folder}"\n           name = "site"\n           capacity = 2\n'
+        in output
+    )
+    assert f"bus      {folder}/site.sock\n" in output
     assert f"host     process {os.getpid()}\n" in output
     assert re.search(r"^  ping     \d+\.\d\d ms$", output, flags=re.M)
 
@@ -100,7 +105,7 @@ def test_it_shows_groups_members_and_drops_of_each_process(
     command: Callable[..., str], host: LocalChannelLayer, folder: Path
 ) -> None:
     join(host, "chat", 3)
-    other = LocalChannelLayer(directory=folder, capacity=2, host=False)
+    other = LocalChannelLayer(directory=folder, name="site", capacity=2, host=False)
     (channel,) = join(other, "chat")
     for _ in range(2):
         other.sync.send(channel, {"type": "first"})
@@ -147,7 +152,7 @@ def test_a_supervisor_that_hosts_is_shown(
     command: Callable[..., str], config: dict[str, Any], folder: Path
 ) -> None:
     with hosted_buses() as host:
-        host(LocalChannelLayer(directory=folder).place.details())
+        host(LocalChannelLayer(directory=folder, name="site").place.details())
         assert rows(command(), "Processes") == [[str(os.getpid()), "host"]]
 
 
@@ -334,19 +339,42 @@ def test_what_was_sent_is_json_for_programs(
 
 def test_members_that_are_named_channels_are_in_no_process() -> None:
     sent = {"to": "group", "name": "g", "message": {}, "members": 1, "processes": 0}
-    assert list(sent_lines({"sent": sent}, no_style()))[1] == "The group has 1 member, by name."
+    assert list(sent_lines({"sent": sent}, no_style()))[1] == (
+        "The group has 1 member, named channels alone."
+    )
 
 
 # -- what is wrong -----------------------------------------------------------
 
 
 @override_settings(CHANNEL_LAYERS={})
-def test_without_a_layer_the_line_to_set_is_printed() -> None:
-    with pytest.raises(CommandError) as caught:
-        call_command("channels_layer")
+@pytest.mark.parametrize(
+    ("miss", "beginning"),
+    [
+        (lambda: call_command("channels_layer"), "You do not have any CHANNEL_LAYERS configured."),
+        (
+            lambda: call_command("runworker", "jobs"),
+            "You do not have any CHANNEL_LAYERS configured.",
+        ),
+        (
+            lambda: check_groups_supported(None, "default"),
+            "BACKEND is unconfigured or doesn't support groups",
+        ),
+    ],
+)
+def test_without_a_layer_the_line_to_set_is_printed(
+    miss: Callable[[], None], beginning: str
+) -> None:
+    with pytest.raises((CommandError, InvalidChannelLayerError)) as caught:
+        miss()
     says, _, line = str(caught.value).partition("CHANNEL_LAYERS = ")
-    assert says.startswith("You do not have any CHANNEL_LAYERS configured.")
+    assert says.startswith(beginning)
     assert eval(line) == {"default": {"BACKEND": LOCAL}}
+
+
+def test_a_layer_without_groups_is_not_told_to_be_set() -> None:
+    with pytest.raises(InvalidChannelLayerError, match=r"groups: object has no group_add\(\)"):
+        check_groups_supported(object(), "default")
 
 
 def test_an_alias_that_is_not_there_is_named() -> None:
@@ -361,13 +389,14 @@ def test_a_backend_that_cannot_be_imported_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("host", ["auto", True])
 def test_where_nobody_hosts_it_says_so_and_hosts_nothing(
-    config: dict[str, Any], folder: Path, host: Any
+    config: dict[str, Any], folder: Path, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(node, "JOIN_SECONDS", 0.1)
     config["host"] = host
     with pytest.raises(CommandError) as caught:
         call_command("channels_layer")
     assert str(caught.value) == (
-        f"No process hosts the bus {folder}/default.sock: start one that serves "
+        f"No process hosts the bus {folder}/site.sock: start one that serves "
         "(channels serve, manage.py runserver or runworker)."
     )
     assert not folder.exists()

@@ -30,7 +30,8 @@ from doc_pages import (
 )
 
 from channels.__main__ import main, make_config, make_parser
-from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.layers import InMemoryChannelLayer, channel_layers, codec
+from channels.layers.local import LocalChannelLayer
 from channels.server import ServerConfig
 
 DOCS = ROOT / "docs"
@@ -210,17 +211,44 @@ def test_the_exit_statuses_are_what_serve_answers(
         main(["serve", "--no-such-option"])
 
 
-def test_the_arguments_of_the_in_memory_layer_are_its_constructors() -> None:
-    parameters = inspect.signature(InMemoryChannelLayer).parameters.values()
+@pytest.mark.parametrize(
+    ("heading", "layer"), [("Argument", InMemoryChannelLayer), ("Option", LocalChannelLayer)]
+)
+def test_the_arguments_of_a_layer_are_its_constructors(heading: str, layer: Any) -> None:
+    parameters = inspect.signature(layer).parameters.values()
     expected = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
-    rows = table(LAYERS, "Argument")
+    rows = table(LAYERS, heading)
     assert {plain(row[0]): ast.literal_eval(plain(row[1])) for row in rows} == expected
 
 
 def test_the_counts_of_a_layer_are_its_statistics() -> None:
-    assert [plain(row[0]) for row in table(LAYERS, "Count")] == list(
-        InMemoryChannelLayer().statistics()
-    )
+    documented = [plain(row[0]) for row in table(LAYERS, "Count")]
+    assert documented == list(LocalChannelLayer().statistics())
+    assert documented[:-4] == list(InMemoryChannelLayer().statistics())
+
+
+def test_the_types_of_values_are_those_that_the_codec_carries() -> None:
+    documented = [name for row in table(LAYERS, "Type") for name in row[0].split(", ")]
+    assert sorted(map(plain, documented)) == sorted(kind.__name__ for kind in codec._PACKERS)
+
+
+def test_every_line_that_layers_log_is_explained() -> None:
+    explained = tuple(plain(row[0]) for row in table(LAYERS, "Log line"))
+    lines = [line for path in (SOURCE / "layers").rglob("*.py") for line in logged(path)]
+    assert len(lines) > 20
+    assert [line for line in lines if not line.startswith(explained)] == []
+
+
+def logged(path: Path) -> Iterator[str]:
+    """The texts that a module logs, with dots for what is put in."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and re.match(
+            r"logger\.(info|warning|error|exception)$", ast.unparse(node.func)
+        ):
+            text = re.sub(r"%\w", "...", ast.literal_eval(node.args[0]))
+            # A whole sentence from elsewhere, which says what to do itself.
+            if text != "...":
+                yield text
 
 
 @pytest.mark.parametrize("page", CONSTANT_PAGES, ids=of)
@@ -232,7 +260,9 @@ def test_constants_have_the_value_that_a_page_says(page: Path) -> None:
 
 def test_the_dependencies_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[<>=; ]", requirement)[0] for requirement in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["reload"]]
+    names = {re.split(r"[<>=; ]", requirement)[0] for requirement in needed}
     assert {plain(row[0]) for row in table(DOCS / "design.md", "Library")} == names
 
 

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ def running(command: list[str], folder: Path) -> Iterator[int]:
     """Run a server in `folder` until the end of the block; the port it says it has."""
     environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
     environment["PYTHONUNBUFFERED"] = "1"
+    # A bus of its own. Not below `folder`, which is too deep for the path of a socket.
+    temporary = tempfile.TemporaryDirectory(prefix="channels-")
+    environment["TMPDIR"] = temporary.name
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -61,7 +65,7 @@ def running(command: list[str], folder: Path) -> Iterator[int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    with process:
+    with temporary, process:
         try:
             yield port_of(process)
             process.send_signal(signal.SIGINT)

@@ -371,6 +371,47 @@ def test_a_worker_that_ignores_sigterm_ends_all_the_same(serve: Any) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_worker_that_is_stuck_during_a_stop_shows_its_stacks_and_is_killed(serve: Any) -> None:
+    workers = serve("--workers", "2", "--worker-timeout", "1")
+    workers.ready(2)
+    workers.request("/blocked").close()
+    workers.send(signal.SIGTERM)
+    assert workers.finish() == 0
+    assert re.search(r"has given no sign of life for .* Its threads:", workers.text)
+    assert workers.text.count("is killed") == 1
+
+
+def test_a_worker_that_is_killed_while_it_drains_leaves_the_others_at_it(serve: Any) -> None:
+    workers = serve("--workers", "2")
+    workers.ready(2)
+    slow = [workers.request("/slow") for _ in range(4)]
+    workers.wait_printed("slow", 4)
+    workers.send(signal.SIGTERM)
+    workers.wait_for("Stopping")
+    os.kill(workers.ready()[0], signal.SIGKILL)
+    answers = []
+    for client in slow:
+        with client, contextlib.suppress(ConnectionResetError):
+            answers.append(read_all(client))
+    assert sum(answer.endswith(b" 1") for answer in answers) == 2
+    assert workers.finish() == 0
+    workers.wait_for("was killed by SIGKILL")
+
+
+def test_a_worker_that_starts_while_its_supervisor_is_killed_ends(
+    serve: Any, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    (tmp_path / "site_app.py").write_text(
+        "import os, time\nopen('gate', 'w').write(str(os.getpid()))\ntime.sleep(1000)\n"
+    )
+    workers = serve("--workers", "2")
+    starting = int((tmp_path / "gate").read_text())
+    workers.process.kill()
+    gone(starting)
+    workers.finish()
+
+
 def test_a_stopped_or_stuck_worker_is_killed_by_a_third_signal(serve: Any) -> None:
     workers = serve("--workers", "2")
     pid = workers.ready(2)[0]

@@ -15,7 +15,7 @@ if not key_file.exists():
 SECRET_KEY = key_file.read_text()
 
 DEBUG = False
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", os.environ.get("CHAT_HOST", "localhost")]
 ROOT_URLCONF = "project.urls"
 LOGIN_URL, LOGIN_REDIRECT_URL = "login", "lobby"
 STATIC_URL = "static/"
@@ -45,5 +45,5 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING_CONFIG = None
 
 ASGI_APPLICATION = "project.asgi.application"
-# Groups within one process, which is all that this demo needs.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Shared by all processes of this machine; no other server is needed.
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.local.LocalChannelLayer"}}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..exceptions import InvalidChannelLayerError
+from ..layers import how_to_set_a_layer
 from ..types import Header, Message
 
 # RFC 6455 7.4.1: a type of data that the endpoint cannot accept.
@@ -46,9 +47,14 @@ def received(message: Message) -> dict[str, Any]:
     return {"bytes_data": message["bytes"]}
 
 
-def check_groups_supported(layer: Any) -> None:
-    if layer is None or not hasattr(layer, "group_add"):
-        raise InvalidChannelLayerError("BACKEND is unconfigured or doesn't support groups")
+def check_groups_supported(layer: Any, alias: str) -> None:
+    if layer is not None and hasattr(layer, "group_add"):
+        return
+    # Projects match on this beginning.
+    says = "BACKEND is unconfigured or doesn't support groups"
+    if layer is None:
+        raise InvalidChannelLayerError(f"{says}. {how_to_set_a_layer(alias)}")
+    raise InvalidChannelLayerError(f"{says}: {type(layer).__name__} has no group_add().")
 
 
 @functools.lru_cache(maxsize=1024)

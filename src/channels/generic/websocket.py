@@ -43,7 +43,7 @@ class WebsocketConsumer(SyncConsumer):
 
     def websocket_connect(self, message: Message) -> None:
         for group in self.groups or ():
-            check_groups_supported(self.channel_layer)
+            check_groups_supported(self.channel_layer, self.channel_layer_alias)
             async_to_sync(self.channel_layer.group_add)(group, self.channel_name)
         try:
             if takes_event(type(self).connect):
@@ -97,7 +97,7 @@ class WebsocketConsumer(SyncConsumer):
     def websocket_disconnect(self, message: Message) -> None:
         try:
             for group in self.groups or ():
-                check_groups_supported(self.channel_layer)
+                check_groups_supported(self.channel_layer, self.channel_layer_alias)
                 async_to_sync(self.channel_layer.group_discard)(group, self.channel_name)
         finally:
             self.disconnect(message["code"])
@@ -148,7 +148,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
 
     async def websocket_connect(self, message: Message) -> None:
         for group in self.groups or ():
-            check_groups_supported(self.channel_layer)
+            check_groups_supported(self.channel_layer, self.channel_layer_alias)
             await self.channel_layer.group_add(group, self.channel_name)
         try:
             if takes_event(type(self).connect):
@@ -205,7 +205,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
     async def websocket_disconnect(self, message: Message) -> None:
         try:
             for group in self.groups or ():
-                check_groups_supported(self.channel_layer)
+                check_groups_supported(self.channel_layer, self.channel_layer_alias)
                 await self.channel_layer.group_discard(group, self.channel_name)
         finally:
             await self.disconnect(message["code"])

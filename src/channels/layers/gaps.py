@@ -130,6 +130,8 @@ class Gaps:
 
     @staticmethod
     def _note(heard: dict[str, tuple[int, int]], node: str, epoch: int, number: int) -> None:
-        if len(heard) >= MAX_PUBLISHERS and node not in heard:
+        # Out and in again: the one heard of longest ago is first, and forgotten first.
+        heard.pop(node, None)
+        if len(heard) >= MAX_PUBLISHERS:
             del heard[next(iter(heard))]
         heard[node] = (epoch, number)

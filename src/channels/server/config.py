@@ -70,6 +70,9 @@ class ServerConfig:
     application_close_timeout: float | None = 10.0
     # What running requests and applications get after a stop was asked for.
     graceful_timeout: float = 30.0
+    # At a stop, what a connection that was opened or answered just now gets to send its next
+    # request: its client cannot know yet. Several round trips, and no wait for a person.
+    last_request_timeout: float = 0.5
     # "auto": an application that raises for lifespan is served without it.
     lifespan: str = "auto"
 

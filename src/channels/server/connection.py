@@ -12,6 +12,7 @@ for its turn.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
@@ -47,6 +48,12 @@ PIPELINE: Final = 2
 # What is read past of a request body that nobody wants, to keep the connection:
 # a new connection costs about as much as this.
 DISCARD_LIMIT: Final = 1 << 18
+
+# Between requests, and nothing of the next one has come: why it may come.
+BUSY: Final = 0
+FRESH: Final = 1
+KEPT: Final = 2
+LAST: Final = 3
 
 
 class HTTPConnection(asyncio.Protocol):
@@ -85,7 +92,7 @@ class HTTPConnection(asyncio.Protocol):
         self._body_deadline: Deadline | None = None
         self._held = 0
         self._closing = False
-        self._idle = False
+        self._idle = FRESH
         self._part: bytes | None = None
         self._received = self._discarded = 0
         self.flow = Flow(host.loop)
@@ -111,8 +118,9 @@ class HTTPConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             if self._idle:
-                self._idle = False
-                self._deadline.set(self._host.config.header_timeout)
+                if self._idle != FRESH:
+                    self._deadline.set(self._host.config.header_timeout)
+                self._idle = BUSY
         elif exchange.request_ended:
             self._hold(PIPELINE)
             return
@@ -280,14 +288,17 @@ class HTTPConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_gone()
-        if not self._h1.keep_alive or self._host.draining:
+        if not self._h1.keep_alive:
             self._hang_up()
             return
         self._h1.start_next_cycle()
         self._discarded = 0
-        self._idle = not self._h1.has_unread
+        self._idle = BUSY if self._h1.has_unread else KEPT
         config = self._host.config
         self._deadline.set(config.keep_alive_timeout if self._idle else config.header_timeout)
+        if self._host.draining:
+            # The head was written before, and did not say that this connection ends.
+            self.shut_down()
         if self._held:
             self._release(BODY | PIPELINE)
         else:
@@ -328,6 +339,9 @@ class HTTPConnection(asyncio.Protocol):
         if isinstance(agreed, ProtocolError):
             self.refuse(agreed.status, agreed.reason, agreed.headers)
             return
+        if self._host.draining:
+            self.refuse(503, "The server is restarting.")
+            return
         host, transport = self._host, self._transport
         assert transport is not None
         scope = websocket_scope(
@@ -347,8 +361,31 @@ class HTTPConnection(asyncio.Protocol):
     # -- the end -------------------------------------------------------------
 
     def shut_down(self) -> None:
-        """Close now if no request is running, else when its response is written."""
-        if self._exchange is None and not self._closing:
+        """Close now if no request is running or on its way, else when it is answered."""
+        if self._exchange is not None or self._closing or self._idle in (BUSY, LAST):
+            return
+        seconds = self._last_chance()
+        self._idle = LAST
+        if seconds > 0:
+            self._deadline.set(seconds)
+        else:
+            self._hang_up_unless_readable()
+
+    def _last_chance(self) -> float:
+        """How long a request may still come that its client sent without knowing of our end.
+
+        One that was connected, or answered, a moment ago is likely to send one just now.
+        """
+        config = self._host.config
+        timeout = config.header_timeout if self._idle == FRESH else config.keep_alive_timeout
+        if timeout is None:
+            return config.last_request_timeout
+        idle_since = self._deadline.at - timeout
+        return idle_since + config.last_request_timeout - self._host.timers.now()
+
+    def _hang_up_unless_readable(self) -> None:
+        """Close, but not over a request that waits in the kernel: it was sent in time."""
+        if self._transport is None or not _readable(self._transport):
             self._hang_up()
 
     def abort(self) -> None:
@@ -406,7 +443,9 @@ class HTTPConnection(asyncio.Protocol):
     def _time_out(self, exchange: Exchange | None) -> None:
         if self._closing or exchange is not None:
             self.abort()
-        elif self._idle:
+        elif self._idle == LAST:
+            self._hang_up_unless_readable()
+        elif self._idle == KEPT:
             self._hang_up()
         else:
             self.refuse(408, "The request head took too long.")
@@ -442,6 +481,15 @@ def _content_length(request: Request) -> int:
             # Python refuses numbers of thousands of digits, even if all are zero.
             return int(value.lstrip(b"0") or b"0")
     return 0
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    """Whether bytes, or the client's end, wait to be read."""
+    if not hasattr(select, "poll"):
+        return False
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _write_nowhere(data: bytes) -> None:

@@ -91,6 +91,10 @@ class ApplicationHost:
         self.state: dict[str, Any] = {}
         self.draining = False
         self.slow_clients = 0
+        # Applications started, and after how many somebody wants to hear of it.
+        self.started = 0
+        self.enough = 0
+        self.on_enough: Callable[[], None] = _nothing
         self.watched = on_action is not None
         self.connections: set[OpenConnection] = set()
         self.applications: set[RunningApplication] = set()
@@ -105,6 +109,9 @@ class ApplicationHost:
         self, scope: Scope, receive: Receive, send: Send, ended: Ended
     ) -> RunningApplication:
         running = RunningApplication(self, ended)
+        self.started += 1
+        if self.started == self.enough:
+            self.on_enough()
         self.applications.add(running)
         try:
             awaitable = self.application(scope, receive, send)

@@ -6,7 +6,8 @@ in a loop that is already running.
 Signals, where `run` has the main thread: the first SIGTERM or SIGINT stops
 accepting, lets running requests finish, closes sockets with 1012, ends the
 application's lifespan, and the exit status is 0. A second one, at any moment,
-cuts everything off, and the status is 1.
+cuts everything off, and the status is 1. As one of several workers a server heeds
+SIGTERM alone, however often it comes; all else it hears from its supervisor.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from ..types import ASGIApplication
 from .asgi.lifespan import Lifespan, LifespanFailed
 from .config import ServerConfig, StartError
 from .connection import HTTPConnection
 from .host import Action, ApplicationHost
-from .listener import Listener, bind
+from .listener import Listener, address_text, bind
 from .loops import calm_garbage_collection, close_event_loop, new_event_loop, raise_file_limit
+from .supervised import Supervised
 from .wire.h1 import H1Limits
 
 logger = logging.getLogger("channels.server")
@@ -38,7 +40,7 @@ class Server:
     """Serves one ASGI application.
 
     `on_action(protocol, action, details)` is told of every response and of every
-    step of a WebSocket.
+    step of a WebSocket. `supervised` is the link of a worker with its supervisor.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Server:
         application: ASGIApplication,
         config: ServerConfig | None = None,
         on_action: Action | None = None,
+        supervised: Supervised | None = None,
     ) -> None:
         as_asgi = getattr(application, "as_asgi", None)
         if isinstance(application, type) and callable(as_asgi):
@@ -53,12 +56,16 @@ class Server:
         self.config = config or ServerConfig()
         self._application = application
         self._on_action = on_action
+        self._supervised = supervised
+        self._shares = None if supervised is None else supervised.shares
         self._host: ApplicationHost | None = None
         self._lifespan: Lifespan | None = None
         self._listeners: list[Listener] = []
         self._addresses: list[tuple[str, int] | str] = []
         # Of `run`: how often a stop was asked for, and the loop to wake.
         self._stops = 0
+        # At a stop: others go on to take what waits to be accepted.
+        self._leave_queue = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
@@ -86,12 +93,18 @@ class Server:
         """Bind, start the application's lifespan and accept; StartError if one fails."""
         loop = asyncio.get_running_loop()
         host = ApplicationHost(self._application, self.config, loop, self._on_action)
-        self._listeners = [Listener(loop, sock) for sock in bind(self.config)]
+        owned = not self.config.sockets
+        self._listeners = [
+            Listener(loop, sock, owned, self._shares, self._load) for sock in bind(self.config)
+        ]
         try:
             self._lifespan = Lifespan(self._application, loop, self.config.lifespan)
             await self._lifespan.startup()
             host.state = self._lifespan.state
             host.on_forget = self._connection_ended
+            if self._supervised is not None:
+                host.enough = self._supervised.retire_after
+                host.on_enough = self._supervised.retire
             self._host = host
             await self._accept(host)
         except LifespanFailed as error:
@@ -111,6 +124,7 @@ class Server:
         for listener in self._listeners:
             await listener.start(lambda: HTTPConnection(host, limits), config.backlog)
         self._addresses = [listener.address for listener in self._listeners]
+        self._tell_share()
 
     async def stop(self) -> None:
         """Stop accepting, drain for at most `graceful_timeout`, end the lifespan."""
@@ -118,7 +132,7 @@ class Server:
         if host is None or host.draining:
             return
         host.draining = True
-        self._close_listeners()
+        self._close_listeners(0 if self._leave_queue else self.config.backlog + 1)
         for listener in listeners:
             await listener.finish_taking()
         await self._drain(host)
@@ -156,17 +170,28 @@ class Server:
                 "The application's lifespan did not end in %g s.", self.config.graceful_timeout
             )
 
-    def _close_listeners(self) -> None:
+    def _close_listeners(self, take_waiting: int = 0) -> None:
         for listener in self._listeners:
-            listener.close()
+            listener.close(take_waiting)
         self._listeners = []
         self._addresses = []
+        if self._shares is not None:
+            self._shares.leave()
 
     def _connection_ended(self) -> None:
+        self._tell_share()
         for listener in self._listeners:
             if listener.paused and self._host is not None:
                 # Not at once: the descriptor is closed after this callback.
                 self._host.loop.call_soon(listener.resume)
+
+    def _load(self) -> int:
+        taken = 0 if self._host is None else len(self._host.connections)
+        return taken + sum(listener.taking for listener in self._listeners)
+
+    def _tell_share(self) -> None:
+        if self._shares is not None and self._listeners:
+            self._shares.write(self._load())
 
     # -- a process or thread of its own --------------------------------------
 
@@ -205,8 +230,28 @@ class Server:
         """Ask `run` to stop, from any thread; a second time, to stop at once."""
         with self._lock:
             self._stops += 1
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._on_stop)
+            self._wake()
+
+    def request_drain(self, leave_queue: bool = False) -> None:
+        """Ask `run` to stop, from any thread; however often, it is asked for once.
+
+        `leave_queue`: connections that wait to be accepted are left to other processes.
+        """
+        with self._lock:
+            if not self._stops:
+                self._stops = 1
+                self._leave_queue = leave_queue
+            self._wake()
+
+    def request_cut(self) -> None:
+        """Ask `run` to stop at once, from any thread."""
+        with self._lock:
+            self._stops = max(2, self._stops)
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_stop)
 
     def _on_stop(self) -> None:
         if self._stops:
@@ -221,7 +266,7 @@ class Server:
         self._on_stop()
         serving = loop.create_task(self._start_wait_stop())
         forced = loop.create_task(self._force.wait())
-        with _signals(loop, self.request_stop):
+        with _signals(loop, self._on_signal()), self._supervision(loop):
             await asyncio.wait((serving, forced), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             forced.cancel()
@@ -234,44 +279,61 @@ class Server:
         await asyncio.wait((serving,), timeout=self.config.close_timeout)
         return 1
 
+    def _on_signal(self) -> Mapping[int, Callable[[], None]]:
+        if self._supervised is not None:
+            return {signal.SIGTERM: self.request_drain}
+        return dict.fromkeys(_SIGNALS, self.request_stop)
+
+    @contextmanager
+    def _supervision(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        if self._supervised is None:
+            yield
+            return
+        self._supervised.attach(self, loop)
+        try:
+            yield
+        finally:
+            self._supervised.detach()
+
     async def _start_wait_stop(self) -> None:
         await self.start()
         if threading.current_thread() is threading.main_thread():
             calm_garbage_collection()
-        for address in self._addresses:
-            logger.info("Listening on %s", address_text(address))
+        self._tell_ready()
         await self._stop.wait()
-        logger.info("Stopping: no new connections, running requests may finish.")
+        if self._supervised is None:
+            logger.info("Stopping: no new connections, running requests may finish.")
         await self.stop()
 
-
-def address_text(address: tuple[str, int] | str) -> str:
-    """An address as a person would type it."""
-    if isinstance(address, str):
-        return f"unix:{address}"
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def _tell_ready(self) -> None:
+        if self._supervised is not None:
+            self._supervised.ready()
+            return
+        for address in self._addresses:
+            logger.info("Listening on %s", address_text(address))
 
 
 @contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: Any) -> Iterator[None]:
-    """Call `stop` on each signal, where this thread is the one that gets them."""
+def _signals(
+    loop: asyncio.AbstractEventLoop, handlers: Mapping[int, Callable[[], None]]
+) -> Iterator[None]:
+    """Call these on signals, where this thread is the one that gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
         try:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, handler)
         except NotImplementedError:
             # Windows: the plain handler runs in this thread, between bytecodes.
-            signal.signal(number, lambda *_: stop())
+            signal.signal(number, lambda *_, call=handler: call())
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, previous in before.items():
             try:
                 loop.remove_signal_handler(number)
             except NotImplementedError:
                 pass
-            signal.signal(number, handler)
+            signal.signal(number, previous)

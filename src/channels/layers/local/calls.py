@@ -87,5 +87,6 @@ class Calls:
 
 
 def fail(future: Future[Any], why: str) -> None:
-    if not future.done():
+    # Its waiter may give up in between.
+    if not future.done() and future.set_running_or_notify_cancel():
         future.set_exception(LayerUnavailable(why))

@@ -51,7 +51,7 @@ _WRITE: Final = 1 << 18
 class _Link:
     """One node's connection: bytes in, bytes waiting to go out."""
 
-    __slots__ = ("closing", "held", "head", "number", "out", "reader", "sock", "waiting")
+    __slots__ = ("closing", "gone", "held", "head", "number", "out", "reader", "sock", "waiting")
 
     def __init__(self, sock: socket.socket, number: int) -> None:
         self.sock = sock
@@ -64,19 +64,29 @@ class _Link:
         self.waiting = 0
         # To be closed when `out` is written.
         self.closing = False
+        # Its process takes no more; what it had to say is still to be read.
+        self.gone = False
 
     def put(self, output: list[bytes]) -> None:
+        if self.gone:
+            return
         self.out.extend(output)
         self.waiting += sum(map(len, output))
 
     def write(self) -> None:
-        """Write until nothing waits, or the kernel takes no more; OSError if it is gone."""
+        """Write until nothing waits, or the kernel takes no more."""
         while self.waiting:
             if not self.head:
                 self.head = memoryview(self._next_bytes())
             try:
                 count = self.sock.send(self.head)
             except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self.gone = True
+                self.out.clear()
+                self.head = memoryview(b"")
+                self.waiting = 0
                 return
             self.waiting -= count
             self.head = self.head[count:]
@@ -247,28 +257,38 @@ class Host:
             return
         try:
             link.held.extend(link.reader.receive(data))
+        except BadFrame as error:
+            self._disconnect(link, error)
+        else:
             self._take_frames(link)
-        except (BadFrame, KeyError, TypeError, ValueError) as error:
-            # Its own layout, or what a control frame must have, is not there.
-            reason = f"it sent what this host cannot read: {error}"
-            logger.error("The bus disconnected a process: %s", reason)
-            link.put([frames.control(Op.REFUSED, reason=reason)])
-            link.closing = True
-            self._write(link)
 
     def _take_frames(self, link: _Link) -> None:
         now, receive, held = self._clock(), self._switch.receive, link.held
-        while held and receive(link.number, held[0], now):
-            held.popleft()
+        try:
+            while held and receive(link.number, held[0], now):
+                held.popleft()
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # Its own layout, or what a control frame must have, is not there.
+            self._disconnect(link, error)
+            return
         if held:
             self._watch(link)
+
+    def _disconnect(self, link: _Link, error: Exception) -> None:
+        reason = f"it sent what this host cannot read: {error}"
+        logger.error("The bus disconnected a process: %s", reason)
+        self._switch.leave(link.number)
+        link.put([frames.control(Op.REFUSED, reason=reason)])
+        link.closing = True
+        self._write(link)
 
     def _settle(self) -> None:
         self._switch.settling = False
         for link in tuple(self._links.values()):
             if link.held:
                 self._take_frames(link)
-                self._watch(link)
+                if link.number in self._links:
+                    self._watch(link)
 
     def _flush(self) -> None:
         outputs = self._switch.outputs
@@ -280,14 +300,10 @@ class Host:
                 self._write(link)
 
     def _write(self, link: _Link) -> None:
-        try:
-            link.write()
-        except OSError:
-            self._drop(link)
-            return
+        link.write()
         if link.closing and not link.waiting:
             self._drop(link)
-        elif link.waiting > MAX_WAITING:
+        elif link.waiting > MAX_WAITING and not link.closing and self._bye_until is None:
             pid = self._switch.seats[link.number].pid
             logger.error(
                 "Process %d does not read from the bus: over %d bytes wait for it. It is "

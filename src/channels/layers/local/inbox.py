@@ -48,7 +48,8 @@ class Inbox(Generic[T]):
             for arrival, size in arrivals:
                 self._arrivals.append((arrival, size + ARRIVAL_BYTES))
                 self._bytes += size + ARRIVAL_BYTES
-            self._full = self._bytes > MAX_BYTES
+            # Until half is delivered, also if it is a little less by now: the node waits for that.
+            self._full = self._full or self._bytes > MAX_BYTES
             if self._loop is None or self._loop.is_closed():
                 self._loop = self._schedule()
             mine = self._loop is None
@@ -61,6 +62,9 @@ class Inbox(Generic[T]):
         with self._lock:
             self._arrivals.clear()
             self._bytes = 0
+            resume, self._full = self._full, False
+        if resume:
+            self._resume()
 
     def _schedule(self) -> asyncio.AbstractEventLoop | None:
         loop = self._main_loop()

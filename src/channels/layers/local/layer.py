@@ -29,7 +29,7 @@ from .calls import Call
 from .frames import MAX_MESSAGE, Item
 from .node import WAIT_SECONDS, Node
 from .place import BusPlace, find_place
-from .processes import look_after, project_folder
+from .processes import default_name, look_after, project_folder
 
 logger = logging.getLogger("channels.layers")
 
@@ -48,7 +48,7 @@ class LocalChannelLayer(BaseChannelLayer):
     `expiry`, `capacity`, `channel_capacity`: as for every layer. `group_expiry`: seconds
     after which a membership ends of a channel that no consumer reads; those of running
     consumers end with them, or with their process. `name`, `directory`, `user`, `group`:
-    which bus this is and who may join it. `host`: whether this process may carry it for
+    which bus this is and who may join it; by default each project has its own. `host`: whether this process may carry it for
     the others: "auto" (if it serves, or reads messages), True or False.
     """
 
@@ -61,7 +61,7 @@ class LocalChannelLayer(BaseChannelLayer):
         capacity: int = 100,
         channel_capacity: Mapping[Any, int] | None = None,
         *,
-        name: str = "default",
+        name: str | None = None,
         directory: str | os.PathLike[str] | None = None,
         user: str | int | None = None,
         group: str | int | None = None,
@@ -71,9 +71,11 @@ class LocalChannelLayer(BaseChannelLayer):
         if host not in (True, False, "auto"):
             raise InvalidChannelLayerError(f'host is True, False or "auto", not {host!r:.60}.')
         self.group_expiry = group_expiry
-        self.place: BusPlace = find_place(name, directory, user, group)
-        self.clock: Callable[[], float] = time.monotonic
         self._project = project_folder()
+        self.place: BusPlace = find_place(
+            default_name(self._project) if name is None else name, directory, user, group
+        )
+        self.clock: Callable[[], float] = time.monotonic
         self._host = host
         self._begin()
         look_after(self)
@@ -193,7 +195,7 @@ class LocalChannelLayer(BaseChannelLayer):
         item: Future[Item] = self.node.want(channel)
         try:
             return decode((await asyncio.wrap_future(item)).payload)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self.node.withdraw(channel, item)
             raise
 
@@ -289,7 +291,8 @@ class LocalChannelLayer(BaseChannelLayer):
         """Ask every process for what it holds: {node: report}, that of the host under ""."""
         await self._wait_ready()
         answers = await self._ask_all("report")
-        reports = {node: answer["report"] for node, answer in answers.items()}
+        # A supervisor's node has no layer, and nothing to report.
+        reports = {node: answer["report"] for node, answer in answers.items() if "report" in answer}
         return {**reports, self.node.id: self._arrivals.report()}
 
     async def ping(self) -> float:
@@ -447,4 +450,6 @@ class LocalSync(SyncLayer):
             while (ready := node.ready()) is not None:
                 ready.result(max(deadline - time.monotonic(), 0.0))
         except TimeoutError:
+            assert ready is not None
+            ready.cancel()
             raise node.unavailable() from None

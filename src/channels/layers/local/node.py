@@ -12,6 +12,7 @@ is said whole to the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -109,6 +110,8 @@ class Node:
         self._sock: socket.socket | None = None
         self._open = False
         self._reading = True
+        # How often `resume` was called.
+        self._resumed = 0
         self._heard_at = 0.0
         self._beat_at: float | None = None
         # The loop at the end of whose turn the outbox is written.
@@ -116,6 +119,7 @@ class Node:
         # The host before: who it was, and whether it had said goodbye.
         self._host_id = ""
         self._graceful = False
+        self._let_in = False
         # At a new host: groups whose subscription it has not taken yet.
         self._renewing: set[str] = set()
         self._returned = False
@@ -133,9 +137,12 @@ class Node:
 
     def close(self) -> None:
         """Write what waits, as long as the host takes it, and leave. Blocks."""
-        self.flush(WAIT_SECONDS)
+        flushed = self.flush(WAIT_SECONDS)
         with self._lock:
             self._closing = True
+            if not flushed:
+                # Said to be lost; its thread would wait for it.
+                self._outbox.clear()
             self._call_thread()
         if self._thread is not None:
             self._thread.join(WAIT_SECONDS)
@@ -151,6 +158,8 @@ class Node:
             if future is not None:
                 future.result(seconds)
         except TimeoutError:
+            assert future is not None
+            future.cancel()
             left = len(self._outbox.durable())
             logger.error("The bus did not take %d message(s) in %g s; lost.", left, seconds)
             return False
@@ -197,12 +206,21 @@ class Node:
                 f"The bus {self._place.socket_path} has taken nothing for {self.patience:g} s, and "
                 f"{self._outbox.bytes} bytes wait for it: nothing was sent."
             )
-        problem = self._joining.problem or (
+        return LayerUnavailable(f"{self._problem()} Nothing was sent.")
+
+    def _problem(self) -> str:
+        if self._joining.problem:
+            return self._joining.problem
+        if self._sock is not None:
+            return (
+                f"The host of the bus {self._place.socket_path} does not answer: the process whose "
+                f"number is in {self._place.lock_path} is stopped or stuck."
+            )
+        return (
             f"No process hosts the bus {self._place.socket_path}. Start one that serves "
             "(channels serve, manage.py runserver or runworker), or let this one be it "
             'with "host": True in the CONFIG of the layer.'
         )
-        return LayerUnavailable(f"{problem} Nothing was sent.")
 
     def _when(self, condition: Callable[[], bool]) -> Future[None] | None:
         """A future that is done when `condition` has become true; None if it is."""
@@ -317,6 +335,7 @@ class Node:
         """Read on, after `arrived` has answered False."""
         with self._lock:
             self._reading = True
+            self._resumed += 1
             self._call_thread()
 
     def _say(self, frame: bytes, durable: bool = True) -> None:
@@ -330,7 +349,8 @@ class Node:
             return
         if loop is not None:
             self._cork(loop)
-        elif not waited:
+        elif not waited or self._corking is not None:
+            # What waits may be a loop's, whose turn is long.
             self._call_thread()
 
     def _cork(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -409,12 +429,13 @@ class Node:
                 pass
         except OSError as error:
             logger.debug("The connection to the host of the bus ended: %s", error)
-        except BadFrame as error:
+        except ValueError as error:
+            # BadFrame is one.
             logger.error("The host of the bus sent what this process cannot read: %s", error)
+            self._let_in = False
         finally:
-            welcomed = self._open or self._graceful
             self._lost()
-        return welcomed
+        return self._let_in
 
     def _turn(self, sock: socket.socket, reader: FrameReader, poll: select.poll) -> bool:
         """Wait for what can be done and do it; False at the end of the connection."""
@@ -428,7 +449,8 @@ class Node:
             self._wake.hear()
         events = came.get(sock.fileno(), 0)
         if events & select.POLLOUT:
-            with self._lock:
+            # An error is not the end: what the host wrote before it went can be read.
+            with self._lock, contextlib.suppress(OSError):
                 self._outbox.write(sock)
         if events & ~select.POLLOUT:
             data = sock.recv(_READ)
@@ -470,6 +492,7 @@ class Node:
             self._sock = sock
             self._heard_at = time.monotonic()
             self._reading = True
+            self._let_in = False
             self._renewing = set(self._wishes.groups)
             self._outbox.begin(self._first_words())
 
@@ -482,8 +505,17 @@ class Node:
             project=self._project,
             keeps=self._may_host() and self._events is not None,
         )
-        yield from _position_frames(self._numbers.recent(self._clock()))
+        yield from _position_frames(self._positions_said())
         yield from self._wishes.first_words(self.id)
+
+    def _positions_said(self) -> dict[str, Position]:
+        """Recent positions without publications that still wait: these are not missing."""
+        positions = self._numbers.recent(self._clock())
+        for frame in reversed(self._outbox.publications):
+            _, epoch, number, _, group, _ = frames.read_publication(frame)
+            if group in positions:
+                positions[group] = positions[group]._replace(epoch=epoch, number=number - 1)
+        return {group: place for group, place in positions.items() if place.number}
 
     def _lost(self) -> None:
         with self._lock:
@@ -528,9 +560,11 @@ class Node:
         self._hand_on(arrivals)
 
     def _hand_on(self, arrivals: list[Arrival]) -> None:
+        resumed = self._resumed
         if arrivals and self._events is not None and not self._events.arrived(arrivals):
             with self._lock:
-                self._reading = False
+                # There may be room again by now.
+                self._reading = self._resumed != resumed
         arrivals.clear()
 
     def _is_new(self, publication: Publication, before: list[Arrival]) -> bool:
@@ -557,7 +591,7 @@ class Node:
             raise BadFrame(f"an unknown op, {op}")
         try:
             handler(self, frames.read_control(frame))
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise BadFrame(f"{Op(op).name} without what belongs to it: {error!r}") from error
 
     def _take_item(self, item: Item) -> None:
@@ -580,7 +614,7 @@ class Node:
             self._may_have_missed = bool(before) and before != self._host_id and not self._graceful
             self._graceful = False
             self._returned = bool(before)
-            self._open = True
+            self._open = self._let_in = True
             self._joining.problem = ""
         self._tell_reconnected()
 
@@ -634,6 +668,7 @@ class Node:
         self._joining.problem = (
             f"The bus {self._place.socket_path} refused this process: {content['reason']}"
         )
+        self._let_in = False
         logger.error("%s", self._joining.problem)
 
 

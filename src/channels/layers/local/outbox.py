@@ -12,6 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from . import frames
+from .frames import Op
+
 _WAITS: Final = (BlockingIOError, InterruptedError)
 
 
@@ -38,6 +41,11 @@ class Outbox:
     def writable(self) -> bool:
         """Something waits that this host may still get."""
         return bool(self._frames) and self._last_words != 0
+
+    @property
+    def publications(self) -> list[bytes]:
+        """Frames that no host has got yet."""
+        return [frame for frame, _ in self._frames if frames.op_of(frame) == Op.PUBLISH]
 
     def durable(self) -> list[bytes]:
         return [frame for frame, durable in self._frames if durable]

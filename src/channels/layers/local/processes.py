@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
+import re
 import sys
 import threading
 import weakref
@@ -43,6 +45,14 @@ def _forked() -> None:
 def _ending() -> None:
     for layer in list(_layers):
         layer.ending()
+
+
+def default_name(folder: str) -> str:
+    """The name of a project's bus, by its folder: two projects of one user never meet by chance."""
+    if not folder:
+        return "default"
+    base = re.sub(r"[^A-Za-z0-9_-]", "_", os.path.basename(folder))[:24]
+    return f"{base or 'project'}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 
 
 def project_folder() -> str:

@@ -45,8 +45,11 @@ class NamedQueues:
         return capacity - len(queue.messages)
 
     def put_back(self, channel: str, expires_at: float, payload: bytes) -> None:
-        """A message that was handed out and not taken is the next one again."""
-        self._queue(channel).messages.appendleft((expires_at, payload))
+        """A message that was handed out and not taken is before all that were sent later."""
+        messages, place = self._queue(channel).messages, 0
+        while place < len(messages) and messages[place][0] < expires_at:
+            place += 1
+        messages.insert(place, (expires_at, payload))
         self.bytes += len(payload)
 
     def want(self, channel: str, connection: int) -> None:

@@ -130,6 +130,9 @@ class Switch:
         told = frames.read_control(frame)["positions"]
         by_subscriber: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for group, place in told.items():
+            _require(group, str)
+            for part in place:
+                _require(part, int | float)
             self._positions.setdefault(group, {})[seat.node] = Position(*place)
             for subscriber in self._subscribers.get(group, ()):
                 by_subscriber[subscriber][group] = place
@@ -218,7 +221,10 @@ class Switch:
                 f"it speaks version {hello.get('version')!r:.20} of the bus, this host speaks "
                 f"{frames.VERSION}: restart the older of the two"
             )
-        seat.node, seat.pid, seat.keeps = hello["node"], hello["pid"], hello["keeps"]
+        if seat.node:
+            raise BadFrame("it says HELLO twice")
+        node, pid, seat.keeps = hello["node"], hello["pid"], hello["keeps"]
+        seat.node, seat.pid = _require(node, str), _require(pid, int)
         self._by_node[seat.node] = connection
         self.outputs[connection].append(self._welcome)
 
@@ -246,7 +252,9 @@ class Switch:
         method = call["method"]
         if method == "join":
             until = math.inf if call["expiry"] is None else now + call["expiry"]
-            self._named.setdefault(call["group"], {})[call["channel"]] = (call["capacity"], until)
+            group, channel = _require(call["group"], str), _require(call["channel"], str)
+            capacity = _require(call["capacity"], int)
+            self._named.setdefault(group, {})[channel] = (capacity, until)
         elif method == "leave":
             self._leave_named(call["group"], call["channel"])
         elif method == "flush":
@@ -284,12 +292,12 @@ class Switch:
     def hand_over(self) -> dict[str, int]:
         """Give what waits on named channels to a node that stays; answers what could not be.
 
-        It comes to the node as items that it did not want: it returns them to the next
-        host, the last one first, since each goes to the front of its queue.
+        It comes to the node as items that it did not want, and it returns them to the
+        next host.
         """
         keepers = [number for number, seat in self.seats.items() if seat.keeps and seat.node]
         left: dict[str, int] = {}
-        for channel, expires_at, payload in reversed(self._queues.take_all()):
+        for channel, expires_at, payload in self._queues.take_all():
             if keepers:
                 frame = frames.item(Op.ITEM, expires_at, channel, payload)
                 self.outputs[keepers[0]].append(frame)
@@ -320,6 +328,13 @@ class Switch:
                 del positions[node]
             if not positions:
                 del self._positions[group]
+
+
+def _require(value: Any, kind: Any) -> Any:
+    """Return `value`, which others will be served with, if it is what it should be."""
+    if not isinstance(value, kind):
+        raise BadFrame(f"{value!r:.60} is no {kind}")
+    return value
 
 
 # What has to wait for the other nodes to be back: messages, and the answers of

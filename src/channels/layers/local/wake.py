@@ -25,9 +25,10 @@ class Wake:
 
     def hear(self) -> None:
         """Be ready for the next call. Of the waiting thread."""
-        self._called = False
         with contextlib.suppress(BlockingIOError):
             self.reader.recv(64)
+        # After the read: it could take the byte of a call that has set this in between.
+        self._called = False
 
     def close(self) -> None:
         self.reader.close()

@@ -15,7 +15,7 @@ from typing import Final
 MARGIN: Final = 16
 # What a channel said is no longer believed after this many seconds without an answer.
 BELIEVED_SECONDS: Final = 0.1
-# Channels that are remembered; the one sent to longest ago is forgotten.
+# Channels that are remembered; the one known longest is forgotten.
 MAX_CHANNELS: Final = 1024
 
 

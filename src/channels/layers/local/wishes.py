@@ -119,5 +119,5 @@ def in_parts(groups: list[str]) -> Iterable[list[str]]:
 
 
 def _release(future: Future[None] | None) -> None:
-    if future is not None and future.set_running_or_notify_cancel():
+    if future is not None and not future.done() and future.set_running_or_notify_cancel():
         future.set_result(None)

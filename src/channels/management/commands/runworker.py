@@ -16,6 +16,7 @@ from django.utils import autoreload
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import InMemoryChannelLayer, get_channel_layer, hosted_layers
+from channels.management.layers import no_layer
 from channels.management.reloader import import_application, run_with_reloader
 from channels.routing import get_default_application
 from channels.types import ASGIApplication
@@ -73,7 +74,7 @@ class Command(BaseCommand):
             raise CommandError(f"--concurrency is 1 or more, not {options['concurrency']}.")
         layer = get_channel_layer(options["layer"] or DEFAULT_CHANNEL_LAYER)
         if layer is None:
-            raise CommandError(_no_layer(options["layer"]))
+            raise no_layer(options["layer"] or DEFAULT_CHANNEL_LAYER)
         for channel in options["channels"]:
             _check_name(layer, channel)
 
@@ -112,13 +113,6 @@ def _application() -> ASGIApplication:
         return get_default_application()
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
-
-
-def _no_layer(alias: str) -> str:
-    configured = getattr(settings, "CHANNEL_LAYERS", None)
-    if not configured:
-        return "You do not have any CHANNEL_LAYERS configured."
-    return f"There is no {alias!r} in CHANNEL_LAYERS, only {', '.join(map(repr, configured))}."
 
 
 def _check_name(layer: Any, channel: str) -> None:
