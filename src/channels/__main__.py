@@ -49,11 +49,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(1, f"{self.prog}: {message}. See {self.prog} --help\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; answers the exit status."""
+def main(
+    arguments: Sequence[str] | None = None, on_listening: Callable[[list[str]], None] | None = None
+) -> int:
+    """Run one command; answers the exit status. `on_listening(urls)`: a server is there."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args(arguments)
     options.arguments = list(arguments)
+    options.on_listening = on_listening
     try:
         return int(options.run(options))
     except CommandError as error:
@@ -178,7 +181,8 @@ def serve_here(
         application = load_application(options.application)
         set_up_logging(options.log_level)
         with layers_of_project(supervised):
-            return Server(application, config, make_action(stream), supervised).run()
+            action = make_action(stream)
+            return Server(application, config, action, supervised, options.on_listening).run()
 
 
 @contextlib.contextmanager
@@ -260,6 +264,7 @@ def supervise(options: argparse.Namespace, config: ServerConfig) -> int:
             worker_timeout=timeout or None,
             on_request={"bus": Buses(stack)},
             changes=changes,
+            on_listening=options.on_listening,
         )
         return supervisor.run()
 

@@ -114,10 +114,13 @@ class Site:
         host = self.host
         return [member for member in self.living if member is not host]
 
-    def kill(self, member: Member) -> None:
+    def kill(self, member: Member, after_pause: float = 0.0) -> None:
         """Kill a process, and start another one in its place, as a supervisor does."""
         self.living.remove(member)
         now = time.monotonic()
+        if after_pause:
+            member.process.send_signal(signal.SIGSTOP)
+            last(after_pause)
         member.kill()
         self.faults.append(Fault(now, time.monotonic()))
         self.start()
@@ -125,7 +128,7 @@ class Site:
     def pause(self, member: Member, seconds: float) -> None:
         now = time.monotonic()
         member.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
+        last(seconds)
         member.process.send_signal(signal.SIGCONT)
         self.faults.append(Fault(now, time.monotonic()))
 
@@ -232,10 +235,7 @@ def test_what_waited_for_a_host_that_is_killed_goes_to_the_next(site: Site) -> N
     site.start(PROCESSES)
     began = time.monotonic()
     last(1.0)
-    stopped = site.host
     # So long that what is sent to it waits in its senders.
-    stopped.process.send_signal(signal.SIGSTOP)
-    last(3.0)
-    site.kill(stopped)
+    site.kill(site.host, after_pause=3.0)
     last(3.0)
     verdict_of(site, began)

@@ -18,7 +18,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .config import ServerConfig, StartError
@@ -27,6 +27,7 @@ from .shares import MARGIN, Shares
 logger = logging.getLogger("channels.server")
 
 Factory = Callable[[], asyncio.BaseProtocol]
+OnListening = Callable[[list[str]], None]
 
 # Connections taken in one go, before others get their turn on the loop.
 BATCH: Final = 64
@@ -230,6 +231,17 @@ def address_text(address: tuple[str, int] | str) -> str:
         return f"unix:{address}"
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def tell_listening(
+    addresses: Sequence[tuple[str, int] | str], on_listening: OnListening | None
+) -> None:
+    """Say where a server is to be found."""
+    urls = [address_text(address) for address in addresses]
+    for url in urls:
+        logger.info("Listening on %s", url)
+    if on_listening is not None:
+        on_listening(urls)
 
 
 def unlink(sock: socket.socket) -> None:

@@ -26,7 +26,7 @@ from .asgi.lifespan import Lifespan, LifespanFailed
 from .config import ServerConfig, StartError
 from .connection import HTTPConnection
 from .host import Action, ApplicationHost
-from .listener import Listener, address_text, bind
+from .listener import Listener, OnListening, bind, tell_listening
 from .loops import calm_garbage_collection, close_event_loop, new_event_loop, raise_file_limit
 from .supervised import Supervised
 from .wire.h1 import H1Limits
@@ -41,6 +41,7 @@ class Server:
 
     `on_action(protocol, action, details)` is told of every response and of every
     step of a WebSocket. `supervised` is the link of a worker with its supervisor.
+    `on_listening(urls)` is called by `run` when connections are accepted.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Server:
         config: ServerConfig | None = None,
         on_action: Action | None = None,
         supervised: Supervised | None = None,
+        on_listening: OnListening | None = None,
     ) -> None:
         as_asgi = getattr(application, "as_asgi", None)
         if isinstance(application, type) and callable(as_asgi):
@@ -57,6 +59,7 @@ class Server:
         self._application = application
         self._on_action = on_action
         self._supervised = supervised
+        self._on_listening = on_listening
         self._shares = None if supervised is None else supervised.shares
         self._host: ApplicationHost | None = None
         self._lifespan: Lifespan | None = None
@@ -309,8 +312,7 @@ class Server:
         if self._supervised is not None:
             self._supervised.ready()
             return
-        for address in self._addresses:
-            logger.info("Listening on %s", address_text(address))
+        tell_listening(self._addresses, self._on_listening)
 
 
 @contextmanager

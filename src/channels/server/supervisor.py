@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from .config import ConfigurationError, ServerConfig, StartError
 from .launch import Launch, current_folder, keep_standard_descriptors
-from .listener import address_of, address_text, bind, unlink
+from .listener import OnListening, address_of, bind, tell_listening, unlink
 from .loops import raise_file_limit
 from .reload import Changes, Watch
 from .seats import Seat
@@ -49,6 +49,7 @@ class Supervisor:
     `worker_timeout`: seconds without a heartbeat after which one is killed, None for
     never. `on_request` does what workers ask for, by subject, in this thread.
     `changes(stop)` blocks and yields what changed: each brings new workers.
+    `on_listening(urls)` is called when the first worker accepts connections.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Supervisor:
         worker_timeout: float | None = 30.0,
         on_request: Mapping[str, Handler] | None = None,
         changes: Changes | None = None,
+        on_listening: OnListening | None = None,
     ) -> None:
         if not 1 <= workers <= MOST_WORKERS:
             raise ConfigurationError(f"workers are 1 to {MOST_WORKERS}, not {workers!r}.")
@@ -72,6 +74,7 @@ class Supervisor:
         self._timeout = worker_timeout
         self._on_request = on_request or {}
         self._changes = changes
+        self._on_listening = on_listening
         self._seats = [Seat(number) for number in range(1, workers + 1)]
         # All that are not over, also those without a seat any more.
         self._workers: list[Worker] = []
@@ -177,8 +180,7 @@ class Supervisor:
     def on_ready(self, worker: Worker) -> None:
         """A worker accepts connections."""
         if not self._announced:
-            for sock in self._sockets:
-                logger.info("Listening on %s", address_text(address_of(sock)))
+            tell_listening([address_of(sock) for sock in self._sockets], self._on_listening)
         logger.info("%s is ready.", worker)
         if self._stops or worker.leaving:
             return

@@ -48,6 +48,7 @@ class Arrivals:
     ) -> None:
         self._mailroom = mailroom
         self._hub = mailroom.hub
+        self._main_loop = main_loop
         self._statistics = statistics
         self._inbox: Inbox[Arrival | Notice] = Inbox(
             self._deliver, main_loop, lambda: self.node.resume(), per_turn
@@ -68,14 +69,22 @@ class Arrivals:
         now = self._mailroom.clock()
         if now - self._missed_said_at >= WARN_EVERY:
             self._missed_said_at = now
-            total, self._missed = self._missed, {}
+            self._say_missed()
+            loop = self._main_loop()
+            if loop is not None:
+                # The end of a burst must be said even if nothing is lost after it.
+                loop.call_soon_threadsafe(loop.call_later, WARN_EVERY, self._say_missed)
+        self._inbox.put([(Notice(group, True), 0)])
+
+    def _say_missed(self) -> None:
+        missed, self._missed = self._missed, {}
+        if missed:
             logger.warning(
                 "%d message(s) were lost on the bus; the last to group %r. Its members are told "
                 "by layer_reconnected(True).",
-                sum(total.values()),
-                group,
+                sum(missed.values()),
+                list(missed)[-1],
             )
-        self._inbox.put([(Notice(group, True), 0)])
 
     def dropped(self, group: str, channel: str) -> None:
         self._mailroom.lost(group, [Loss(channel, Reason.FULL)])

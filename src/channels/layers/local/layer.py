@@ -48,8 +48,9 @@ class LocalChannelLayer(BaseChannelLayer):
     `expiry`, `capacity`, `channel_capacity`: as for every layer. `group_expiry`: seconds
     after which a membership ends of a channel that no consumer reads; those of running
     consumers end with them, or with their process. `name`, `directory`, `user`, `group`:
-    which bus this is and who may join it; by default each project has its own. `host`: whether this process may carry it for
-    the others: "auto" (if it serves, or reads messages), True or False.
+    which bus this is and who may join it; by default each project has its own. `host`:
+    whether this process may carry it for the others: "auto" (if it serves, or reads
+    messages), True or False.
     """
 
     extensions = ["groups", "flush"]

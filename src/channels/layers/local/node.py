@@ -494,7 +494,7 @@ class Node:
             self._reading = True
             self._let_in = False
             self._renewing = set(self._wishes.groups)
-            self._outbox.begin(self._first_words())
+            self._outbox.begin(list(self._first_words()))
 
     def _first_words(self) -> Iterator[bytes]:
         yield frames.control(
@@ -615,6 +615,7 @@ class Node:
             self._graceful = False
             self._returned = bool(before)
             self._open = self._let_in = True
+            self._outbox.let_go()
             self._joining.problem = ""
         self._tell_reconnected()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from . import frames
@@ -32,7 +32,7 @@ class Outbox:
         # Bytes of the first frame that are written already.
         self._written = 0
         # How many more frames this host may get; None: all.
-        self._last_words: int | None = None
+        self._allowed: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._frames)
@@ -40,7 +40,7 @@ class Outbox:
     @property
     def writable(self) -> bool:
         """Something waits that this host may still get."""
-        return bool(self._frames) and self._last_words != 0
+        return bool(self._frames) and self._allowed != 0
 
     @property
     def publications(self) -> list[bytes]:
@@ -83,24 +83,31 @@ class Outbox:
                 self._frames.popleft()
                 self.bytes -= len(frame)
                 self._written = 0
-                if self._last_words is not None:
-                    self._last_words -= 1
+                if self._allowed is not None:
+                    self._allowed -= 1
 
     def say_goodbye(self, bye: bytes) -> None:
         """Let `bye` be the last frame for this host, after the one that is under way."""
-        self._last_words = 2 if self._written else 1
-        self._frames.insert(self._last_words - 1, (bye, False))
+        self._allowed = 2 if self._written else 1
+        self._frames.insert(self._allowed - 1, (bye, False))
         self.bytes += len(bye)
 
-    def begin(self, first_words: Iterable[bytes]) -> None:
-        """There is a new host: say `first_words` before all that waits."""
-        self._last_words = None
+    def begin(self, first_words: Sequence[bytes]) -> None:
+        """There is a new host: say `first_words`, and hold back all else until `let_go`.
+
+        A host that dies as it is found would take with it what waits.
+        """
+        self._allowed = len(first_words)
         waiting = list(self._frames)
         self._frames.clear()
         self._frames.extend((frame, False) for frame in first_words)
         self._frames.extend(waiting)
         self.since = time.monotonic()
         self._count()
+
+    def let_go(self) -> None:
+        """The host is one that answers: it may get everything."""
+        self._allowed = None
 
     def end(self) -> list[bytes]:
         """The host is gone: answer what is kept for the next one."""

@@ -48,6 +48,7 @@ class Switch:
 
     def __init__(self, host: str, pid: int, project: str, *, settling: bool) -> None:
         self.host = host
+        self.pid = pid
         self.settling = settling
         self.outputs: defaultdict[int, list[bytes]] = defaultdict(list)
         self.seats: dict[int, Seat] = {}
@@ -309,6 +310,7 @@ class Switch:
         """Plain values for people: who is here, and what waits."""
         return {
             "host": self.host,
+            "pid": self.pid,
             "nodes": {
                 seat.node: {"pid": seat.pid, "groups": len(seat.groups)}
                 for seat in self.seats.values()

@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from django.db import connections
 from django.utils import autoreload
 
 from channels import __version__
+from channels.layers import hosted_layers
 from channels.management.reloader import import_application, run_with_reloader
 from channels.routing import get_default_application
 from channels.server import ConfigurationError, Server, ServerConfig
@@ -39,26 +39,14 @@ STOP_SECONDS: Final = 2.0
 HANDSHAKE_SECONDS: Final = 5
 
 
-class DevelopmentServer(Server):
-    """A server that tells when it has begun to listen, and where."""
-
-    on_listening: Callable[[int], None]
-
-    async def start(self) -> None:
-        await super().start()
-        address = self.addresses[0]
-        assert isinstance(address, tuple), "runserver listens on a port"
-        self.on_listening(address[1])
-
-
 class Command(RunserverCommand):
     help = "Starts a development server for Django's views and Channels' consumers."
 
-    server_cls: Any = DevelopmentServer
+    server_cls: Any = Server
     # Set by Django's handle().
     addr: str
     port: str
-    _server: DevelopmentServer | None = None
+    _server: Server | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -134,8 +122,9 @@ class Command(RunserverCommand):
             return super().inner_run(*args, **options)
         autoreload.raise_last_exception()
         self._check_project(options)
-        server = self._server = self._make_server(options)
-        status = server.run()
+        with hosted_layers():
+            server = self._server = self._make_server(options)
+            status = server.run()
         if status:
             self._exit(status)
         if message := options.get("shutdown_message"):
@@ -150,14 +139,14 @@ class Command(RunserverCommand):
         for connection in connections.all(initialized_only=True):
             connection.close()
 
-    def _make_server(self, options: dict[str, Any]) -> DevelopmentServer:
+    def _make_server(self, options: dict[str, Any]) -> Server:
         _show_actions()
-        server: DevelopmentServer = self.server_cls(
+        server: Server = self.server_cls(
             self.get_application(options),
             self._config(options),
             on_action=ActionLines(self.style),
+            on_listening=lambda urls: self.on_bind(_port_of(server)),
         )
-        server.on_listening = self.on_bind
         return server
 
     def _config(self, options: dict[str, Any]) -> ServerConfig:
@@ -224,6 +213,13 @@ class Command(RunserverCommand):
             f"Quit the server with {quit_command}."
         )
         self.stdout.flush()
+
+
+def _port_of(server: Server) -> int:
+    # Not the option's: it may have been 0.
+    address = server.addresses[0]
+    assert isinstance(address, tuple), "runserver listens on a port"
+    return address[1]
 
 
 def _size(name: str, options: dict[str, Any]) -> int:
