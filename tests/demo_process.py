@@ -56,16 +56,35 @@ class Demo:
         """Everything that the process has written, of its last start."""
         return self._output.read_text()
 
-    def launch(self) -> subprocess.Popen[bytes]:
+    @property
+    def _environment(self) -> dict[str, str]:
         # The settings of the test run are not those of the example.
-        environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
+        ours = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
+        return {**ours, "CHAT_DATA": str(self._data), "TMPDIR": str(self._temporary)}
+
+    def members(self, room: str) -> dict[int, int]:
+        """How many sockets each worker has in a room, by its process."""
+        shown = subprocess.run(
+            [sys.executable, str(CHAT / "manage.py"), "channels_layer", "--json"],
+            env=self._environment,
+            capture_output=True,
+            check=True,
+            timeout=30,
+        )
+        processes = json.loads(shown.stdout)["processes"]
+        groups = {process["pid"]: process.get("groups", {}) for process in processes}
+        return {
+            pid: len(here[f"room.{room}"]) for pid, here in groups.items() if f"room.{room}" in here
+        }
+
+    def launch(self) -> subprocess.Popen[bytes]:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, str(CHAT / "manage.py"), "demo"),
                     *("--port", str(self.port), "--workers", str(self._workers)),
                 ],
-                env={**environment, "CHAT_DATA": str(self._data), "TMPDIR": str(self._temporary)},
+                env=self._environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,6 +162,45 @@ def test_two_people_chat_through_a_restart_of_the_server(demo: Demo, arrive: Arr
     ada.wait_for_text("and here we are again")
     assert ada.messages() == expected
     assert demo.stop() == 0, demo.output
+    assert "Traceback" not in demo.output, demo.output
+
+
+def test_people_on_different_workers_chat_on_when_one_is_killed(demo: Demo, arrive: Arrive) -> None:
+    ada, grace = arrive("ada"), arrive("grace")
+    ada.enter("lounge")
+    (adas,) = demo.members("lounge")
+    grace.enter("lounge")
+    # Whose turn it is to accept is for the kernel to say; a new try, a new turn.
+    for _ in range(50):
+        workers = demo.members("lounge")
+        if len(workers) == 2:
+            break
+        grace.page.reload()
+        grace.wait_for_state("online")
+    assert workers == {adas: 1, next(pid for pid in workers if pid != adas): 1}
+
+    said = [f"message {number}" for number in range(4)]
+    for number, text in enumerate(said):
+        speaker, listener = (ada, grace) if number % 2 == 0 else (grace, ada)
+        speaker.say(text)
+        listener.wait_for_text(text)
+
+    os.kill(adas, signal.SIGKILL)
+    began = time.monotonic()
+    ada.say("sent into the hole")
+    grace.say("are you still there?")
+    grace.wait_for_text("sent into the hole")
+    ada.wait_for_text("are you still there?")
+    assert time.monotonic() - began < 5
+    ada.say("yes")
+    grace.wait_for_text("yes")
+    assert ada.unsent() == grace.unsent() == []
+    heard = ada.messages()
+    assert heard == grace.messages()
+    assert sorted(heard[4:]) == ["are you still there?", "sent into the hole", "yes"]
+    assert heard[:4] == said
+    assert demo.stop() == 0, demo.output
+    assert "SIGKILL" in demo.output
     assert "Traceback" not in demo.output, demo.output
 
 

@@ -11,7 +11,6 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -68,7 +67,7 @@ async def contents(layer: Any) -> dict[str, Any]:
 
 def _of_the_bus(layer: Any, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
     host = reports.get("", {})
-    host_pid = _host_pid(layer)
+    host_pid = host.get("pid")
     processes = [
         _process(seat, reports.get(node), host_pid, node)
         for node, seat in host.get("nodes", {}).items()
@@ -87,13 +86,6 @@ def _process(
         # A supervisor has no layer that could answer.
         return {**process, "hosting": seat["pid"] == host_pid}
     return process | {name: report[name] for name in ("hosting", "statistics", "groups")}
-
-
-def _host_pid(layer: Any) -> int | None:
-    # Who hosts writes its number there, for people.
-    with suppress(OSError, ValueError):
-        return int(layer.place.lock_path.read_text())
-    return None
 
 
 def _whole(processes: list[dict[str, Any]], host: Mapping[str, Any]) -> dict[str, Any]:
