@@ -151,7 +151,7 @@ def say(word: str) -> None:
 async def main(
     name: str, bus: str, ledger: str, members: int, groups: int, a_second: float
 ) -> None:
-    layer = LocalChannelLayer(directory=bus)
+    layer = LocalChannelLayer(directory=bus, name="faults")
     layer.serve()
     book = Book(Path(ledger), name)
     everybody = [

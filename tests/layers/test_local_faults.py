@@ -98,7 +98,7 @@ class Site:
 
     @property
     def host(self) -> Member:
-        place = find_place(directory=self.bus)
+        place = find_place("faults", self.bus)
 
         def by_lock() -> Member | None:
             # A dead host's number stays in the file until another one has the lock.

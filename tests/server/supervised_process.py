@@ -128,7 +128,8 @@ class Workers:
         return "127.0.0.1", int(self.wait_for(r"Listening on http://[\d.]+:(\d+)")[0])
 
     def wait_printed(self, line: str, times: int = 1) -> None:
-        wait_until(lambda: self.printed.count(f"{line}\n") >= times, line)
+        # Unbuffered, two processes may write their words and line ends in any order.
+        wait_until(lambda: "".join(self.printed).count(line) >= times, line)
 
     # -- what it serves ------------------------------------------------------
 

@@ -269,7 +269,7 @@ class Server:
         self._on_stop()
         serving = loop.create_task(self._start_wait_stop())
         forced = loop.create_task(self._force.wait())
-        with _signals(loop, self._on_signal()), self._supervision(loop):
+        with self._supervision(loop), _signals(loop, self._on_signal()):
             await asyncio.wait((serving, forced), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             forced.cancel()

@@ -133,7 +133,13 @@ class Supervised:
     # -- what the server tells -----------------------------------------------
 
     def attach(self, serving: Serving, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on `serving` hears what the supervisor wants, and `loop` beats."""
+        """From now on `serving` hears what the supervisor wants, and `loop` beats.
+
+        SIGTERM, which ended us at once until now, is for the server to heed, and after
+        its end for nobody: a second one must not cut off what is left to be done.
+        """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _nothing)
         self._loop = loop
         self._beat()
         with self._lock:
@@ -304,4 +310,4 @@ def _writable(sock: socket.socket, until: float) -> bool:
 
 
 def _nothing(number: int, frame: object) -> None:
-    """Take no notice of a terminal's signal."""
+    """Take no notice of a signal."""

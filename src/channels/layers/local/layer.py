@@ -359,7 +359,11 @@ class LocalChannelLayer(BaseChannelLayer):
 
     def ending(self) -> None:
         """A script that has just sent something ends when the kernel has it."""
-        self.node.flush(WAIT_SECONDS)
+        if self.node.hosting:
+            # Others may take over what it hosts.
+            self.leave()
+        else:
+            self.node.flush(WAIT_SECONDS)
 
     # -- inside ------------------------------------------------------------
 

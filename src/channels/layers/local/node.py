@@ -522,7 +522,9 @@ class Node:
             self._open = False
             self._sock = None
             kept = self._outbox.end()
-            self._calls.lost(kept, "The bus lost its host before there was an answer.")
+            if not self._graceful:
+                # Who was asked before a goodbye has the question, and the next host the answer.
+                self._calls.lost(kept, "The bus lost its host before there was an answer.")
         if not self._closing and not self._graceful:
             logger.warning("Lost the host of the bus %s", self._place.socket_path)
 

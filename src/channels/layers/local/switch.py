@@ -339,9 +339,9 @@ def _require(value: Any, kind: Any) -> Any:
     return value
 
 
-# What has to wait for the other nodes to be back: messages, and the answers of
-# subscriptions, which tell what was missed.
-_WAITING: Final = frozenset({Op.PUBLISH, Op.SEND, Op.SUBSCRIBE, Op.CALL})
+# What has to wait for the other nodes to be back: what is for one of them, and the
+# answers of subscriptions, which tell what was missed.
+_WAITING: Final = frozenset({Op.PUBLISH, Op.SEND, Op.SENT, Op.SUBSCRIBE, Op.CALL, Op.REPLY})
 _HANDLERS: Final[dict[int, Callable[[Switch, int, Seat, bytes, float], None]]] = {
     Op.HELLO: Switch._hello,
     Op.POSITIONS: Switch._positions_told,
