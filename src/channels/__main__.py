@@ -192,10 +192,15 @@ def layers_of_project(supervised: Supervised | None) -> Iterator[None]:
     if conf is None or not conf.settings.configured:
         yield
         return
+    from .exceptions import ChannelsError
     from .layers import hosted_layers
 
     ask = None if supervised is None else lambda details: supervised.ask("bus", details)
-    with hosted_layers(ask):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hosted_layers(ask))
+        except ChannelsError as error:
+            raise CommandError(str(error)) from error
         yield
 
 

@@ -88,7 +88,7 @@ def positions(node: str, **groups: Any) -> bytes:
     return frames.control(Op.POSITIONS, node=node, positions=groups)
 
 
-# -- who is here -----------------------------------------------------------------
+# -- who is here ---------------------------------------------------------------
 
 
 def test_a_node_is_welcomed() -> None:
@@ -141,7 +141,7 @@ def test_a_node_that_is_back_before_its_old_connection_has_ended() -> None:
     assert bus.switch.outputs == {9: [sending]}
 
 
-# -- groups ------------------------------------------------------------------------
+# -- groups --------------------------------------------------------------------
 
 
 def test_a_publication_goes_once_to_each_subscriber_as_the_same_bytes() -> None:
@@ -194,7 +194,7 @@ def test_positions_are_forgotten_after_two_minutes() -> None:
     assert bus.subscribe(B, "old", "new") == {"old": {}, "new": {A: (1, 1, bus.now)}}
 
 
-# -- settling ------------------------------------------------------------------------
+# -- settling ------------------------------------------------------------------
 
 
 def test_until_the_bus_has_settled_messages_wait_and_positions_do_not() -> None:
@@ -212,7 +212,7 @@ def test_until_the_bus_has_settled_messages_wait_and_positions_do_not() -> None:
     assert bus.told(A) == [(Op.SUBSCRIBED, {"positions": {"news": {B: (1, 2, 90.0)}}})]
 
 
-# -- channels of a node ------------------------------------------------------------------
+# -- channels of a node --------------------------------------------------------
 
 
 def test_a_message_goes_to_the_owner_and_its_answer_to_the_sender() -> None:
@@ -238,7 +238,7 @@ def test_an_answer_to_who_has_left_goes_nowhere() -> None:
     assert bus.switch.outputs == {}
 
 
-# -- named channels ----------------------------------------------------------------------
+# -- named channels ------------------------------------------------------------
 
 
 def test_a_named_channel_answers_with_the_room_it_has() -> None:
@@ -308,7 +308,7 @@ def test_what_nobody_wants_expires_by_itself() -> None:
     assert bus.switch.report()["queues"] == {}
 
 
-# -- named channels in groups ---------------------------------------------------------------
+# -- named channels in groups --------------------------------------------------
 
 
 def test_a_named_member_gets_what_its_group_gets() -> None:
@@ -360,7 +360,7 @@ def test_positions_that_are_none_are_refused_when_they_come(place: Any) -> None:
     bus.publish(B, "news")
 
 
-# -- calls --------------------------------------------------------------------------------
+# -- calls ---------------------------------------------------------------------
 
 
 def test_a_call_goes_to_a_node_and_its_reply_back() -> None:
@@ -401,7 +401,7 @@ def test_flush_forgets_what_waits_and_who_is_named() -> None:
     assert bus.items(B) == [b"1"]
 
 
-# -- the end of a host -----------------------------------------------------------------------
+# -- the end of a host ---------------------------------------------------------
 
 
 def test_every_node_says_goodbye_before_the_host_goes() -> None:
@@ -446,7 +446,7 @@ def test_what_nobody_can_keep_is_counted() -> None:
     assert bus.switch.hand_over() == {"work": 2, "other": 1}
 
 
-# -- queues ----------------------------------------------------------------------------------
+# -- queues --------------------------------------------------------------------
 
 
 def test_all_queues_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .settings import channel_layers
+
+# What a supervisor waits for its bus: less than its worker waits for the supervisor.
+HOST_SECONDS: Final = 3.0
 
 Ask = Callable[[Mapping[str, Any]], None]
 
@@ -64,7 +67,7 @@ def hosted_buses() -> Iterator[Callable[[Mapping[str, Any]], None]]:
         ready = node.ready()
         try:
             if ready is not None:
-                ready.result(node.patience)
+                ready.result(HOST_SECONDS)
         except TimeoutError:
             raise node.unavailable() from None
 
