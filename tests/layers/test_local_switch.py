@@ -197,19 +197,37 @@ def test_positions_are_forgotten_after_two_minutes() -> None:
 # -- settling ------------------------------------------------------------------
 
 
-def test_until_the_bus_has_settled_messages_wait_and_positions_do_not() -> None:
+def test_until_the_bus_has_settled_messages_wait_for_all_to_be_back() -> None:
     bus = Bus(settling=True)
     waiting = [
         publication(A, "news", 1),
         frames.sending(A.encode(), 1, 0.0, 1, b"work", b""),
-        frames.control(Op.SUBSCRIBE, groups=["news"]),
-        frames.control(Op.CALL, id=1, node=A, to="", method="ping"),
+        frames.sent(B, [1], Outcome.QUEUED, 1),
+        frames.control(Op.CALL, id=1, node=A, to=B, method="join"),
+        frames.control(Op.REPLY, id=1, node=B, of=A, result={}),
     ]
-    assert bus.say(A, *waiting) == [False] * 4
+    assert bus.say(A, *waiting) == [False] * 5
+    assert bus.switch.outputs == {}
+
+
+def test_subscriptions_are_taken_at_once_and_answered_when_the_bus_has_settled() -> None:
+    bus = Bus(settling=True)
+    # The first words of nodes that are back.
+    subscribe = frames.control(Op.SUBSCRIBE, groups=["news"])
+    details = {"group": "news", "channel": "work", "capacity": 2, "expiry": None}
+    named = frames.control(Op.CALL, id=0, node=A, to="", method="join", **details)
+    for node in (A, C):
+        assert bus.say(node, subscribe, named) == [True, True]
     assert bus.say(B, positions(B, news=(1, 2, 90.0))) == [True]
-    bus.switch.settling = False
-    assert bus.say(A, waiting[2]) == [True]
-    assert bus.told(A) == [(Op.SUBSCRIBED, {"positions": {"news": {B: (1, 2, 90.0)}}})]
+    bus.switch.leave(NODES[C])
+    bus.switch.outputs.clear()
+    bus.switch.settle()
+    frame = bus.publish(B, "news", 3)
+    subscribed, received = bus.heard(A)
+    assert frames.read_control(subscribed) == {"positions": {"news": {B: (1, 2, 90.0)}}}
+    assert received == frame
+    assert bus.switch.report()["queues"] == {"work": 1}
+    assert bus.switch.outputs == {}
 
 
 # -- channels of a node --------------------------------------------------------
@@ -408,7 +426,7 @@ def test_every_node_says_goodbye_before_the_host_goes() -> None:
     bus = Bus(A, B)
     bus.switch.join(3)
     bus.switch.say_bye()
-    assert bus.told(A) == bus.told(B) == [(Op.BYE, {})]
+    assert bus.told(A) == bus.told(B) == [(Op.BYE, {"nodes": [A, B]})]
     assert bus.heard(C) == []
     bus.say(A, frames.control(Op.BYE))
     assert not bus.switch.all_said_bye

@@ -71,7 +71,7 @@ class Arrivals:
             self._missed_said_at = now
             self._say_missed()
             loop = self._main_loop()
-            if loop is not None:
+            if loop is not None and not loop.is_closed():
                 # The end of a burst must be said even if nothing is lost after it.
                 loop.call_soon_threadsafe(loop.call_later, WARN_EVERY, self._say_missed)
         self._inbox.put([(Notice(group, True), 0)])

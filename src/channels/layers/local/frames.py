@@ -36,7 +36,7 @@ class Op(enum.IntEnum):
 
     HELLO = 1  # {version, node, pid, project, keeps}; the first frame of a node
     WELCOME = 2  # {host, pid, project}
-    BYE = 3  # the host: write no more; the node: that was all
+    BYE = 3  # the host: {nodes: [...]}, write no more; the node: that was all
     PUBLISH = 4
     POSITIONS = 5  # {node, positions: {group: (epoch, number, time)}}
     SUBSCRIBE = 6  # {groups: [...]}

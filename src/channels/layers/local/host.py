@@ -38,8 +38,9 @@ logger = logging.getLogger("channels.layers")
 MAX_WAITING: Final = 16 << 20
 # Nodes at once; a site has tens.
 MAX_NODES: Final = 1000
-# How long a host that follows another one waits for all nodes to be back.
-SETTLE_SECONDS: Final = 0.5
+# How long a host that follows another one waits for all nodes to be back. Not so long
+# if that one has said goodbye, and who they are, and all are there.
+SETTLE_SECONDS: Final = 0.75
 # What a host that ends waits for the last words of its nodes.
 BYE_SECONDS: Final = 2.0
 # Seconds until accepting is tried again when descriptors ran out.
@@ -109,6 +110,7 @@ class Host:
         lock: Lock,
         *,
         settling: bool,
+        expected: frozenset[str] = frozenset(),
         project: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -117,6 +119,7 @@ class Host:
         self._lock = lock
         self._clock = clock
         self._switch = Switch(self.id, os.getpid(), project, settling=settling)
+        self._expected = expected
         self._settled_at = time.monotonic() + SETTLE_SECONDS
         self._listener = bind_bus(place, lock)
         self._selector = selectors.DefaultSelector()
@@ -172,7 +175,7 @@ class Host:
         for key, events in self._selector.select(self._timeout()):
             key.data(key, events)
         now = time.monotonic()
-        if self._switch.settling and now >= self._settled_at:
+        if self._switch.settling and (now >= self._settled_at or self._has_all()):
             self._settle()
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
@@ -184,6 +187,9 @@ class Host:
             self._begin_to_end(now)
         assert self._bye_until is not None
         return now < self._bye_until and not self._said_all()
+
+    def _has_all(self) -> bool:
+        return bool(self._expected) and self._switch.has_all(self._expected)
 
     def _timeout(self) -> float | None:
         deadlines = [
@@ -283,7 +289,7 @@ class Host:
         self._write(link)
 
     def _settle(self) -> None:
-        self._switch.settling = False
+        self._switch.settle()
         for link in tuple(self._links.values()):
             if link.held:
                 self._take_frames(link)

@@ -36,14 +36,17 @@ class Joining:
     def hosting(self) -> bool:
         return self._host is not None and self._host.running
 
-    def connect(self, *, followed_another: bool) -> socket.socket | None:
+    def connect(
+        self, *, followed_another: bool, expected: frozenset[str] = frozenset()
+    ) -> socket.socket | None:
         """Connect to the host, who may be us from now on; None where there is none.
 
-        `followed_another`: this process knew a host before, as others will have.
+        `followed_another`: this process knew a host before, as others will have;
+        `expected`: those that one has named when it said goodbye.
         """
         try:
             sock = connect_bus(self._place, CONNECT_SECONDS)
-            if sock is None and self._may_host() and self._become_host(followed_another):
+            if sock is None and self._may_host() and self._become_host(followed_another, expected):
                 sock = connect_bus(self._place, CONNECT_SECONDS)
         except (BusError, OSError) as error:
             if str(error) != self.problem:
@@ -52,7 +55,7 @@ class Joining:
             return None
         return sock
 
-    def _become_host(self, followed_another: bool) -> bool:
+    def _become_host(self, followed_another: bool, expected: frozenset[str]) -> bool:
         if self.hosting:
             return False
         reason = may_host(self._place)
@@ -66,7 +69,12 @@ class Joining:
         settling = followed_another or self._place.socket_path.exists()
         try:
             self._host = Host(
-                self._place, lock, settling=settling, project=self._project, clock=self._clock
+                self._place,
+                lock,
+                settling=settling,
+                expected=expected,
+                project=self._project,
+                clock=self._clock,
             )
         except BaseException:
             lock.release()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import select
@@ -51,6 +52,9 @@ HEARTBEAT_SECONDS: Final = 1.0
 # Between two attempts to find a host.
 FIRST_RETRY_SECONDS: Final = 0.01
 LONGEST_RETRY_SECONDS: Final = 0.5
+# Soon after a host was lost the next one is there: whoever comes late misses messages.
+QUICK_RETRY_SECONDS: Final = 0.05
+QUICK_FOR_SECONDS: Final = 5.0
 # A host that is silent for so long, while something waits for it, is mentioned.
 SILENCE_SECONDS: Final = 5.0
 _READ: Final = 1 << 18
@@ -118,6 +122,9 @@ class Node:
         self._corking: asyncio.AbstractEventLoop | None = None
         # The host before: who it was, and whether it had said goodbye.
         self._host_id = ""
+        self._lost_at = -math.inf
+        # Whom it has named in its goodbye: they will come back.
+        self._expected: frozenset[str] = frozenset()
         self._graceful = False
         self._let_in = False
         # At a new host: groups whose subscription it has not taken yet.
@@ -390,7 +397,9 @@ class Node:
     def _stay_connected(self) -> None:
         delay = FIRST_RETRY_SECONDS
         while not self._closing:
-            sock = self._joining.connect(followed_another=bool(self._host_id))
+            sock = self._joining.connect(
+                followed_another=bool(self._host_id), expected=self._expected
+            )
             if sock is not None:
                 with sock:
                     welcomed = self._converse(sock)
@@ -401,7 +410,8 @@ class Node:
                 self._sleep(None)
                 continue
             self._sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, LONGEST_RETRY_SECONDS)
+            quick = time.monotonic() - self._lost_at < QUICK_FOR_SECONDS
+            delay = min(delay * 2, QUICK_RETRY_SECONDS if quick else LONGEST_RETRY_SECONDS)
 
     def _is_needed(self) -> bool:
         with self._lock:
@@ -519,6 +529,8 @@ class Node:
 
     def _lost(self) -> None:
         with self._lock:
+            if self._let_in:
+                self._lost_at = time.monotonic()
             self._open = False
             self._sock = None
             kept = self._outbox.end()
@@ -615,6 +627,7 @@ class Node:
             before, self._host_id = self._host_id, welcome["host"]
             self._may_have_missed = bool(before) and before != self._host_id and not self._graceful
             self._graceful = False
+            self._expected = frozenset()
             self._returned = bool(before)
             self._open = self._let_in = True
             self._outbox.let_go()
@@ -660,6 +673,7 @@ class Node:
         """The host ends: finish the frame that is under way, say goodbye, and wait for the end."""
         with self._lock:
             self._graceful = True
+            self._expected = frozenset(content["nodes"])
             self._open = False
             self._outbox.say_goodbye(frames.control(Op.BYE))
 

@@ -6,7 +6,8 @@ that carries a message is passed on as the bytes it came in.
 
 A host that follows another one first *settles*: nodes tell their positions and
 subscriptions, and what they publish waits until all of them had the time to
-return. Otherwise the first to be back would speak to an empty room.
+return. Otherwise the first to be back would speak to an empty room. What a
+subscription has missed is answered then.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Switch:
         # they are nobody's connection, so they stay until then.
         self._named: dict[str, dict[str, tuple[int, float]]] = {}
         self._sweep_at = 0.0
+        # Subscriptions that are taken, and answered when the bus has settled.
+        self._unanswered: list[tuple[int, list[str]]] = []
 
     # -- connections -------------------------------------------------------
 
@@ -84,7 +87,7 @@ class Switch:
     def receive(self, connection: int, frame: bytes, now: float) -> bool:
         """Act on one frame; False: it has to wait until the bus has settled."""
         op = frames.op_of(frame)
-        if self.settling and op in _WAITING:
+        if self.settling and op in _WAITING and not _is_for_host(op, frame):
             return False
         seat = self.seats[connection]
         if not seat.node and op != Op.HELLO:
@@ -148,6 +151,20 @@ class Switch:
         for group in groups:
             seat.groups.add(group)
             self._subscribers.setdefault(group, {})[connection] = None
+        if self.settling:
+            self._unanswered.append((connection, groups))
+        else:
+            self._answer_subscription(connection, groups)
+
+    def settle(self) -> None:
+        """All had the time to be back: what waits may come, and finds everybody subscribed."""
+        self.settling = False
+        unanswered, self._unanswered = self._unanswered, []
+        for connection, groups in unanswered:
+            if connection in self.seats:
+                self._answer_subscription(connection, groups)
+
+    def _answer_subscription(self, connection: int, groups: list[str]) -> None:
         positions = {
             group: {node: tuple(place) for node, place in self._positions.get(group, {}).items()}
             for group in groups
@@ -281,10 +298,17 @@ class Switch:
     # -- the whole ---------------------------------------------------------
 
     def say_bye(self) -> None:
-        """Ask every node to write no more; their last frame is a BYE of their own."""
+        """Ask every node to write no more; their last frame is a BYE of their own.
+
+        They hear who they are, so that the next host knows for whom to wait.
+        """
+        bye = frames.control(Op.BYE, nodes=list(self._by_node))
         for connection, seat in self.seats.items():
             if seat.node:
-                self.outputs[connection].append(frames.control(Op.BYE))
+                self.outputs[connection].append(bye)
+
+    def has_all(self, nodes: frozenset[str]) -> bool:
+        return nodes <= self._by_node.keys()
 
     @property
     def all_said_bye(self) -> bool:
@@ -339,9 +363,12 @@ def _require(value: Any, kind: Any) -> Any:
     return value
 
 
-# What has to wait for the other nodes to be back: what is for one of them, and the
-# answers of subscriptions, which tell what was missed.
-_WAITING: Final = frozenset({Op.PUBLISH, Op.SEND, Op.SENT, Op.SUBSCRIBE, Op.CALL, Op.REPLY})
+def _is_for_host(op: int, frame: bytes) -> bool:
+    return op == Op.CALL and frames.read_control(frame)["to"] == ""
+
+
+# What is for other nodes has to wait for them to be back.
+_WAITING: Final = frozenset({Op.PUBLISH, Op.SEND, Op.SENT, Op.CALL, Op.REPLY})
 _HANDLERS: Final[dict[int, Callable[[Switch, int, Seat, bytes, float], None]]] = {
     Op.HELLO: Switch._hello,
     Op.POSITIONS: Switch._positions_told,
