@@ -16,7 +16,9 @@ from channels.layers.local.frames import BadFrame, FrameReader, Op, Outcome
 NODE = b"abcdefghijkl"
 
 EXAMPLES = [
-    frames.control(Op.HELLO, version=1, node=NODE.decode(), pid=7, project="/p", keeps=True),
+    frames.control(
+        Op.HELLO, version=1, node=NODE.decode(), pid=7, project="/p", keeps=True, words=0
+    ),
     frames.control(Op.BYE),
     frames.publication(NODE, 1, 2, 3.5, b"news", b"payload"),
     frames.publication(NODE, 1, 3, 3.5, b"g" * 100, b""),

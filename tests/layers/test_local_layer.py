@@ -917,7 +917,9 @@ def test_a_child_keeps_neither_lock_nor_socket_of_a_dead_parent(bus: Bus, run: A
 
 
 def hello(node: str = "a" * 12, version: int = frames.VERSION) -> bytes:
-    return frames.control(Op.HELLO, version=version, node=node, pid=1, project="", keeps=False)
+    return frames.control(
+        Op.HELLO, version=version, node=node, pid=1, project="", keeps=False, words=0
+    )
 
 
 GARBAGE = {
@@ -928,7 +930,7 @@ GARBAGE = {
     "another version": hello(version=99),
     "a hello of nothing": frames.control(Op.HELLO),
     "a hello of nonsense": frames.control(
-        Op.HELLO, version=frames.VERSION, node=[], pid="x", project=7, keeps=0
+        Op.HELLO, version=frames.VERSION, node=[], pid="x", project=7, keeps=0, words=0
     ),
     "no dict": hello() + b"\0\0\0\2\x06\x01",
     "positions of nonsense": hello() + frames.control(Op.POSITIONS, positions=7),

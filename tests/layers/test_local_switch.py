@@ -29,7 +29,14 @@ class Bus:
 
     def join(self, node: str, keeps: bool = False, version: int = frames.VERSION) -> None:
         self.switch.join(NODES[node])
-        hello = {"version": version, "node": node, "pid": 7, "project": "", "keeps": keeps}
+        hello = {
+            "version": version,
+            "node": node,
+            "pid": 7,
+            "project": "",
+            "keeps": keeps,
+            "words": 0,
+        }
         self.say(node, frames.control(Op.HELLO, **hello))
 
     def say(self, node: str, *said: bytes) -> list[bool]:
@@ -107,7 +114,9 @@ def test_the_first_frame_is_a_hello_and_only_the_first() -> None:
     with pytest.raises(BadFrame, match="no HELLO"):
         bus.publish(B, "news")
     bus.join(B)
-    again = frames.control(Op.HELLO, version=frames.VERSION, node=C, pid=1, project="", keeps=False)
+    again = frames.control(
+        Op.HELLO, version=frames.VERSION, node=C, pid=1, project="", keeps=False, words=0
+    )
     with pytest.raises(BadFrame, match="HELLO twice"):
         bus.say(A, again)
 
@@ -133,7 +142,14 @@ def test_an_unknown_op_is_a_bad_frame() -> None:
 def test_a_node_that_is_back_before_its_old_connection_has_ended() -> None:
     bus = Bus(A, B)
     bus.switch.join(9)
-    hello = {"version": frames.VERSION, "node": A, "pid": 7, "project": "", "keeps": False}
+    hello = {
+        "version": frames.VERSION,
+        "node": A,
+        "pid": 7,
+        "project": "",
+        "keeps": False,
+        "words": 0,
+    }
     bus.switch.receive(9, frames.control(Op.HELLO, **hello), bus.now)
     bus.switch.leave(1)
     bus.switch.outputs.clear()
@@ -208,6 +224,19 @@ def test_until_the_bus_has_settled_messages_wait_for_all_to_be_back() -> None:
     ]
     assert bus.say(A, *waiting) == [False] * 5
     assert bus.switch.outputs == {}
+
+
+def test_a_node_is_back_when_it_has_said_what_it_wants() -> None:
+    bus = Bus(A, settling=True)
+    bus.switch.join(2)
+    hello = {"version": frames.VERSION, "node": B, "pid": 7, "project": "", "keeps": False}
+    assert not bus.switch.has_all(frozenset({A, B}))
+    bus.say(B, frames.control(Op.HELLO, **hello, words=2))
+    bus.say(B, frames.control(Op.SUBSCRIBE, groups=["news"]))
+    assert not bus.switch.has_all(frozenset({A, B}))
+    bus.say(B, frames.control(Op.SUBSCRIBE, groups=["sport"]))
+    assert bus.switch.has_all(frozenset({A, B}))
+    assert not bus.switch.has_all(frozenset({A, B, C}))
 
 
 def test_subscriptions_are_taken_at_once_and_answered_when_the_bus_has_settled() -> None:
@@ -440,6 +469,7 @@ def test_what_waits_goes_to_a_node_that_stays_and_through_it_to_the_next_host() 
         bus.send(A, "work", payload)
         bus.now += 1
     bus.send(A, "other", b"4")
+    bus.say(B, frames.control(Op.BYE))
     bus.switch.outputs.clear()
     assert bus.switch.hand_over() == {}
     items = [frames.read_item(frame) for frame in bus.heard(B)]
@@ -458,7 +488,8 @@ def test_what_waits_goes_to_a_node_that_stays_and_through_it_to_the_next_host() 
 
 
 def test_what_nobody_can_keep_is_counted() -> None:
-    bus = Bus(A)
+    # B is one that stays, but has not said goodbye: it may stand still.
+    bus = Bus(A, B, keeps=B)
     for channel in ("work", "work", "other"):
         bus.send(A, channel)
     assert bus.switch.hand_over() == {"work": 2, "other": 1}

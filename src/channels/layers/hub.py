@@ -93,9 +93,10 @@ class Hub:
             del self.loops[mailbox.loop]
 
     def main_loop(self) -> AbstractEventLoop | None:
-        """Return the event loop that most mailboxes live on, None if there is none."""
+        """Return the running event loop that most mailboxes live on, None if there is none."""
         with self._lock:
-            return max(self.loops, key=self.loops.__getitem__, default=None)
+            running = [loop for loop in self.loops if loop.is_running()]
+            return max(running, key=self.loops.__getitem__, default=None)
 
     def knows(self, channel: str) -> bool:
         return channel in self.attached or channel in self.queues
@@ -172,6 +173,12 @@ class Hub:
             if queue.idle:
                 del self.queues[channel]
                 self._forget(queue)
+
+    def wake_all(self) -> None:
+        """Let everybody who waits for a message look again."""
+        with self._lock:
+            for queue in self.queues.values():
+                queue.wake_all()
 
     # -- groups ------------------------------------------------------------
 

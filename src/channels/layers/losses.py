@@ -19,12 +19,13 @@ class Reason(enum.Enum):
     FULL = "its capacity is reached"
     CLOSED = "its consumer is ending"
     UNREACHABLE = "its event loop has stopped"
+    UNKNOWN = "the bus was lost before it said what became of it"
     FAILED = "the message could not be rendered or written for it"
 
 
 # A consumer that ends misses nothing it could still handle, and what failed was
 # logged with its traceback. Both are counted all the same.
-_SAID: Final = frozenset({Reason.FULL, Reason.UNREACHABLE})
+_SAID: Final = frozenset({Reason.FULL, Reason.UNREACHABLE, Reason.UNKNOWN})
 
 
 class Loss(NamedTuple):

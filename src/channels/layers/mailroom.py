@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..exceptions import ChannelFull
+from ..exceptions import ChannelFull, LayerUnavailable
 from .copies import copier
 from .delivery import Delivery
 from .hub import Hub
@@ -41,6 +41,7 @@ class Mailroom:
         self.expiry = expiry
         self.clock = clock
         self._losses = Losses()
+        self._closed = False
 
     def send(
         self, channel: str, message: dict[str, Any], expires_at: float, *, owned: bool = False
@@ -87,7 +88,7 @@ class Mailroom:
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Return the next message of a channel that no mailbox is attached to."""
-        while True:
+        while not self._closed:
             taken = self.hub.take(channel, self.clock(), LoopWaiter)
             if not isinstance(taken, LoopWaiter):
                 return taken
@@ -96,6 +97,13 @@ class Mailroom:
             except BaseException:
                 self.hub.withdraw(channel, taken)
                 raise
+        raise LayerUnavailable(f"The layer was closed while channel {channel!r} was read.")
+
+    def close(self) -> int:
+        """Let nobody wait any more; answer how many consumers are still attached."""
+        self._closed = True
+        self.hub.wake_all()
+        return len(self.hub.attached)
 
     def statistics(self) -> dict[str, int]:
         return {**self.hub.statistics(), **self._losses.statistics()}

@@ -73,5 +73,5 @@ class FarChannels:
 _REASONS: Final = {
     Outcome.FULL: Reason.FULL,
     Outcome.GONE: Reason.CLOSED,
-    None: Reason.UNREACHABLE,
+    None: Reason.UNKNOWN,
 }

@@ -7,8 +7,10 @@ the inbox, in order, and are delivered on the consumers' event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -56,6 +58,7 @@ class Arrivals:
         # (sender, channel) -> ids of messages whose senders have not been told yet.
         self._delivered: dict[tuple[str, str], list[int]] = {}
         self._answering: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
         self._missed: dict[str, int] = {}
         self._missed_said_at = -WARN_EVERY
 
@@ -65,19 +68,23 @@ class Arrivals:
         return self._inbox.put((arrival, len(arrival.payload)) for arrival in arrivals)
 
     def missed(self, group: str, count: int) -> None:
-        self._missed[group] = self._missed.get(group, 0) + count
+        with self._lock:
+            self._missed[group] = self._missed.get(group, 0) + count
         now = self._mailroom.clock()
         if now - self._missed_said_at >= WARN_EVERY:
             self._missed_said_at = now
             self._say_missed()
             loop = self._main_loop()
-            if loop is not None and not loop.is_closed():
-                # The end of a burst must be said even if nothing is lost after it.
-                loop.call_soon_threadsafe(loop.call_later, WARN_EVERY, self._say_missed)
+            # It may be closed between the question and the call.
+            with contextlib.suppress(RuntimeError):
+                if loop is not None:
+                    # The end of a burst must be said even if nothing is lost after it.
+                    loop.call_soon_threadsafe(loop.call_later, WARN_EVERY, self._say_missed)
         self._inbox.put([(Notice(group, True), 0)])
 
     def _say_missed(self) -> None:
-        missed, self._missed = self._missed, {}
+        with self._lock:
+            missed, self._missed = self._missed, {}
         if missed:
             logger.warning(
                 "%d message(s) were lost on the bus; the last to group %r. Its members are told "

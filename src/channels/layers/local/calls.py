@@ -43,13 +43,14 @@ class Calls:
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
-        self._sends: dict[int, OnSent] = {}
+        # With the times of their sending, the oldest first.
+        self._sends: dict[int, tuple[OnSent, float]] = {}
         self._calls: dict[int, Call] = {}
 
-    def send(self, on_sent: OnSent) -> int:
+    def send(self, on_sent: OnSent, now: float) -> int:
         # As wide as its field. What was sent four billion messages ago has its answer.
         id = next(self._ids) & 0xFFFFFFFF
-        self._sends[id] = on_sent
+        self._sends[id] = (on_sent, now)
         return id
 
     def call(self, call: Call) -> int:
@@ -60,9 +61,9 @@ class Calls:
     def sent(self, sent: Sent) -> None:
         outcome = Outcome(sent.outcome)
         for id in sent.ids:
-            on_sent = self._sends.pop(id, None)
-            if on_sent is not None:
-                on_sent(outcome, sent.room)
+            waiting = self._sends.pop(id, None)
+            if waiting is not None:
+                waiting[0](outcome, sent.room)
 
     def replied(self, reply: dict[str, Any]) -> None:
         call = self._calls.get(reply["id"])
@@ -72,18 +73,31 @@ class Calls:
     def abandon(self, call: Call) -> None:
         self._calls = {id: other for id, other in self._calls.items() if other is not call}
 
-    def lost(self, kept: Iterable[bytes], why: str) -> None:
-        """Nobody will answer what the old host had; `kept` goes to the next one."""
+    def take_older(self, than: float) -> list[OnSent]:
+        """Take out what was sent before a time: whoever should have answered has ended."""
+        old = list(itertools.takewhile(lambda item: item[1][1] < than, self._sends.items()))
+        for id, _ in old:
+            del self._sends[id]
+        return [on_sent for _, (on_sent, _) in old]
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._sends)
+
+    def lost(self, kept: Iterable[bytes], why: str) -> list[OnSent]:
+        """Nobody will answer what the old host had; `kept` goes to the next one.
+
+        Answers whom to tell when the lock is released: they may log, and who logs may send.
+        """
         sends, calls = set(), set()
         for frame in kept:
             if frames.op_of(frame) == Op.SEND:
                 sends.add(frames.read_sending(frame).id)
             elif frames.op_of(frame) == Op.CALL:
                 calls.add(frames.read_control(frame)["id"])
-        for id in [id for id in self._sends if id not in sends]:
-            self._sends.pop(id)(None, 0)
         for id in [id for id in self._calls if id not in calls]:
             fail(self._calls.pop(id).future, why)
+        return [self._sends.pop(id)[0] for id in list(self._sends) if id not in sends]
 
 
 def fail(future: Future[Any], why: str) -> None:

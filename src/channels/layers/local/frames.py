@@ -34,7 +34,7 @@ MAX_FRAME: Final = MAX_MESSAGE + (1 << 20)
 class Op(enum.IntEnum):
     """What a frame says."""
 
-    HELLO = 1  # {version, node, pid, project, keeps}; the first frame of a node
+    HELLO = 1  # {version, node, pid, project, keeps, words}; and so many more, of what it wants
     WELCOME = 2  # {host, pid, project}
     BYE = 3  # the host: {nodes: [...]}, write no more; the node: that was all
     PUBLISH = 4

@@ -127,8 +127,10 @@ class Host:
         self._links: dict[int, _Link] = {}
         self._last_number = 0
         self._retry_at: float | None = None
+        self._last_refusal = ""
         self._stopping = False
         self._bye_until: float | None = None
+        self._handed_over = False
         self._thread = threading.Thread(target=self._run, name="channels-bus-host", daemon=True)
 
     # -- from other threads ------------------------------------------------
@@ -186,7 +188,10 @@ class Host:
         if self._bye_until is None:
             self._begin_to_end(now)
         assert self._bye_until is not None
-        return now < self._bye_until and not self._said_all()
+        if not self._handed_over and (self._switch.all_said_bye or now >= self._bye_until):
+            self._hand_over()
+            self._bye_until = now + BYE_SECONDS
+        return not self._handed_over or (now < self._bye_until and self._writes_on())
 
     def _has_all(self) -> bool:
         return bool(self._expected) and self._switch.has_all(self._expected)
@@ -235,7 +240,10 @@ class Host:
         self._selector.register(sock, selectors.EVENT_READ, self._ready_method(link))
 
     def _refuse(self, sock: socket.socket, reason: str) -> None:
-        logger.warning("The bus %s refused a process: %s", self._place.socket_path, reason)
+        if reason != self._last_refusal:
+            # Whoever is refused tries again.
+            self._last_refusal = reason
+            logger.warning("The bus %s refused a process: %s", self._place.socket_path, reason)
         with contextlib.suppress(OSError):
             sock.send(frames.control(Op.REFUSED, reason=reason))
         sock.close()
@@ -312,8 +320,8 @@ class Host:
         elif link.waiting > MAX_WAITING and not link.closing and self._bye_until is None:
             pid = self._switch.seats[link.number].pid
             logger.error(
-                "Process %d does not read from the bus: over %d bytes wait for it. It is "
-                "disconnected, and joins again when it can.",
+                "Process %d reads more slowly from the bus than others write: over %d bytes wait "
+                "for it. It is disconnected, and joins again when it can.",
                 pid,
                 MAX_WAITING,
             )
@@ -354,9 +362,9 @@ class Host:
         self._switch.say_bye()
         self._flush()
 
-    def _said_all(self) -> bool:
-        if not self._switch.all_said_bye:
-            return False
+    def _hand_over(self) -> None:
+        """Give what waits to a process that stays; say what is lost."""
+        self._handed_over = True
         left = self._switch.hand_over()
         for channel, count in left.items():
             logger.warning(
@@ -366,10 +374,23 @@ class Host:
                 channel,
             )
         self._flush()
-        return not any(link.waiting for link in self._links.values())
+
+    def _writes_on(self) -> bool:
+        """Something waits for a process that still reads."""
+        seats = self._switch.seats
+        return any(
+            link.waiting and not link.closing and seats[link.number].bye
+            for link in self._links.values()
+        )
 
     def _end(self) -> None:
         for link in tuple(self._links.values()):
+            if link.waiting and not link.closing:
+                logger.warning(
+                    "%d bytes for process %d were not written before the host of the bus ended.",
+                    link.waiting,
+                    self._switch.seats[link.number].pid,
+                )
             self._drop(link)
         self._selector.close()
         unbind_bus(self._place, self._listener, self._lock)

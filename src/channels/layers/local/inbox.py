@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
+from ..waiter import running_loop
+
 # Bytes after which no more is read from the bus until half of it is delivered.
 MAX_BYTES: Final = 16 << 20
 # What an arrival costs beyond its payload, roughly.
@@ -50,7 +52,7 @@ class Inbox(Generic[T]):
                 self._bytes += size + ARRIVAL_BYTES
             # Until half is delivered, also if it is a little less by now: the node waits for that.
             self._full = self._full or self._bytes > MAX_BYTES
-            if self._loop is None or self._loop.is_closed():
+            if self._loop is None or not self._loop.is_running():
                 self._loop = self._schedule()
             mine = self._loop is None
         if mine:
@@ -78,6 +80,9 @@ class Inbox(Generic[T]):
 
     def _turn(self) -> None:
         """Deliver some, on the loop; the rest when others had their turn."""
+        if self._loop is not running_loop():
+            # This one stood still for a while, and another has taken over.
+            return
         for _ in range(self._per_turn):
             arrival = self._take()
             if arrival is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .host import Host
-from .place import BusError, BusPlace, connect_bus, may_host, prepare_folder, try_lock
+from .place import BusError, BusPlace, Lock, connect_bus, may_host, prepare_folder, try_lock
 
 logger = logging.getLogger("channels.layers")
 
@@ -31,6 +31,7 @@ class Joining:
         self._project = project
         self._clock = clock
         self._host: Host | None = None
+        self._lock: Lock | None = None
 
     @property
     def hosting(self) -> bool:
@@ -62,8 +63,14 @@ class Joining:
         if reason is not None:
             raise BusError(reason)
         prepare_folder(self._place)
-        lock = try_lock(self._place)
+        # Known from here on, so that a process which is forked now can close its copy.
+        lock = self._lock = try_lock(self._place)
         if lock is None:
+            if not self._place.socket_path.exists():
+                self.problem = (
+                    f"Another process hosts the bus {self._place.socket_path}, but its socket is "
+                    f"gone. Restart it; its number is in {self._place.lock_path}."
+                )
             return False
         # A socket that is still there is one whose host has not said goodbye.
         settling = followed_another or self._place.socket_path.exists()
@@ -91,3 +98,5 @@ class Joining:
     def close_in_child(self) -> None:
         if self._host is not None:
             self._host.close_in_child()
+        elif self._lock is not None:
+            self._lock.close_in_child()

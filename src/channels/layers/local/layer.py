@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from ...mailbox import Mailbox
 from ..base import BaseChannelLayer
 from ..codec import decode, encode
 from ..hub import Hub
+from ..losses import WARN_EVERY
 from ..mailroom import Mailroom, require_message
 from ..sync import SyncLayer
 from .addresses import channel_of_node, node_of_channel
@@ -85,6 +87,7 @@ class LocalChannelLayer(BaseChannelLayer):
         """Be a process that has not joined yet."""
         # It serves until it is stopped; it reads messages.
         self._serves = self._reads = False
+        self._away_said_at = -math.inf
         # Messages sent without waiting for what became of them.
         self._ahead = 0
         # The loop that last asked for a message with receive().
@@ -249,7 +252,12 @@ class LocalChannelLayer(BaseChannelLayer):
             await _wait(subscribed, self.node.patience, shared=True)
         except TimeoutError:
             # It stands in this process, and the next host is told. Its consumer hears of that.
-            logger.warning("The bus is away: group %r reaches this process when it is back", group)
+            now = self.clock()
+            if now - self._away_said_at >= WARN_EVERY:
+                self._away_said_at = now
+                logger.warning(
+                    "The bus is away: group %r and others reach this process when it is back", group
+                )
 
     def _change_afar(self, method: str, group: str, channel: str, owner: str | None) -> Call:
         details = {
@@ -333,6 +341,11 @@ class LocalChannelLayer(BaseChannelLayer):
     def leave(self) -> None:
         """Do what `close` does, blocking."""
         self.node.close()
+        deaf = self._mailroom.close()
+        if deaf:
+            logger.warning(
+                "The layer was closed under %d consumer(s): they hear nothing more", deaf
+            )
         self._begin()
 
     def statistics(self) -> dict[str, int]:

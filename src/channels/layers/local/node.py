@@ -21,7 +21,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
@@ -55,8 +55,12 @@ LONGEST_RETRY_SECONDS: Final = 0.5
 # Soon after a host was lost the next one is there: whoever comes late misses messages.
 QUICK_RETRY_SECONDS: Final = 0.05
 QUICK_FOR_SECONDS: Final = 5.0
+# Who was refused waits for somebody to mend what is wrong.
+REFUSED_RETRY_SECONDS: Final = 30.0
 # A host that is silent for so long, while something waits for it, is mentioned.
 SILENCE_SECONDS: Final = 5.0
+# A message of which nobody has said in this time what became of it.
+ANSWER_SECONDS: Final = 30.0
 _READ: Final = 1 << 18
 
 # One thing that arrived for this process.
@@ -118,6 +122,7 @@ class Node:
         self._resumed = 0
         self._heard_at = 0.0
         self._beat_at: float | None = None
+        self._sweep_at: float | None = None
         # The loop at the end of whose turn the outbox is written.
         self._corking: asyncio.AbstractEventLoop | None = None
         # The host before: who it was, and whether it had said goodbye.
@@ -127,6 +132,7 @@ class Node:
         self._expected: frozenset[str] = frozenset()
         self._graceful = False
         self._let_in = False
+        self._was_refused = False
         # At a new host: groups whose subscription it has not taken yet.
         self._renewing: set[str] = set()
         self._returned = False
@@ -137,7 +143,11 @@ class Node:
     def start(self) -> None:
         """Join the bus, in a thread; nothing happens where that was done."""
         with self._lock:
-            if self._thread is None and not self._closing:
+            if self._thread is not None:
+                if self._sock is None:
+                    # It may sleep, if nothing was wanted of it.
+                    self._call_thread()
+            elif not self._closing:
                 self._wake = Wake()
                 self._thread = threading.Thread(target=self._run, name="channels-bus", daemon=True)
                 self._thread.start()
@@ -198,6 +208,9 @@ class Node:
         """None when there is a host and room for more; else a future of that moment."""
         if self._open and self._outbox.bytes <= MAX_WAITING:
             return None
+        if threading.current_thread() is self._thread:
+            # A logging handler that sends, say. It would wait for itself.
+            raise self.unavailable()
         self.start()
         return self._when(lambda: self._open and self._outbox.bytes <= MAX_WAITING // 2)
 
@@ -269,7 +282,10 @@ class Node:
         """Send a message to one channel; `on_sent` is called in the node's thread."""
         name = channel.encode()
         with self._lock:
-            id = self._calls.send(on_sent)
+            id = self._calls.send(on_sent, time.monotonic())
+            if self._sweep_at is None:
+                self._sweep_at = time.monotonic() + ANSWER_SECONDS
+                self._call_thread()
             self._say(frames.sending(self._id_bytes, id, expires_at, capacity, name, payload))
 
     def answer(self, node: str, ids: Sequence[int], outcome: Outcome, room: int) -> None:
@@ -332,7 +348,7 @@ class Node:
             if details is None:
                 self._wishes.leave(group, channel)
             else:
-                self._wishes.join(group, channel, details)
+                self._wishes.join(group, channel, details, self._clock())
 
     def forget_named(self) -> None:
         with self._lock:
@@ -410,13 +426,18 @@ class Node:
                 self._sleep(None)
                 continue
             self._sleep(delay * random.uniform(0.5, 1.0))
-            quick = time.monotonic() - self._lost_at < QUICK_FOR_SECONDS
-            delay = min(delay * 2, QUICK_RETRY_SECONDS if quick else LONGEST_RETRY_SECONDS)
+            delay = min(delay * 2, self._longest_retry())
+
+    def _longest_retry(self) -> float:
+        if self._was_refused:
+            return REFUSED_RETRY_SECONDS
+        quick = time.monotonic() - self._lost_at < QUICK_FOR_SECONDS
+        return QUICK_RETRY_SECONDS if quick else LONGEST_RETRY_SECONDS
 
     def _is_needed(self) -> bool:
         with self._lock:
             self._waiters = [waiter for waiter in self._waiters if not waiter[1].done()]
-            return bool(self._waiters or self._wishes or self._may_host())
+            return bool(self._outbox or self._waiters or self._wishes or self._may_host())
 
     def _sleep(self, seconds: float | None) -> None:
         assert self._wake is not None
@@ -443,6 +464,10 @@ class Node:
             # BadFrame is one.
             logger.error("The host of the bus sent what this process cannot read: %s", error)
             self._let_in = False
+        except Exception:
+            # What was read with it is lost, so it counts as the loss of a host.
+            logger.exception("Taking what came from the bus failed; this process joins again")
+            self._host_id = "lost"
         finally:
             self._lost()
         return self._let_in
@@ -474,7 +499,7 @@ class Node:
 
     def _timeout(self) -> float | None:
         """Milliseconds until there is something to do by the clock."""
-        due = [self._beat_at] if self._beat_at is not None else []
+        due = [at for at in (self._beat_at, self._sweep_at) if at is not None]
         if self._outbox:
             due.append(max(self._heard_at, self._outbox.since) + SILENCE_SECONDS)
         return max(min(due) - time.monotonic(), 0.0) * 1000 if due else None
@@ -486,6 +511,11 @@ class Node:
                 self._beat_at = None
                 for frame in _position_frames(self._numbers.take_unsaid()):
                     self._say(frame, durable=False)
+        if self._sweep_at is not None and now >= self._sweep_at:
+            with self._lock:
+                unanswered = self._calls.take_older(now - ANSWER_SECONDS)
+                self._sweep_at = now + ANSWER_SECONDS if self._calls.waiting else None
+            _tell_unanswered(unanswered)
         if self._outbox and now - max(self._heard_at, self._outbox.since) >= SILENCE_SECONDS:
             self._outbox.since = now
             logger.warning(
@@ -504,19 +534,22 @@ class Node:
             self._reading = True
             self._let_in = False
             self._renewing = set(self._wishes.groups)
-            self._outbox.begin(list(self._first_words()))
+            words = [
+                *_position_frames(self._positions_said()),
+                *self._wishes.first_words(self.id, self._clock()),
+            ]
+            self._outbox.begin([self._hello(len(words)), *words])
 
-    def _first_words(self) -> Iterator[bytes]:
-        yield frames.control(
+    def _hello(self, words: int) -> bytes:
+        return frames.control(
             Op.HELLO,
             version=frames.VERSION,
             node=self.id,
             pid=os.getpid(),
             project=self._project,
             keeps=self._may_host() and self._events is not None,
+            words=words,
         )
-        yield from _position_frames(self._positions_said())
-        yield from self._wishes.first_words(self.id)
 
     def _positions_said(self) -> dict[str, Position]:
         """Recent positions without publications that still wait: these are not missing."""
@@ -534,9 +567,12 @@ class Node:
             self._open = False
             self._sock = None
             kept = self._outbox.end()
+            unanswered: list[OnSent] = []
             if not self._graceful:
                 # Who was asked before a goodbye has the question, and the next host the answer.
-                self._calls.lost(kept, "The bus lost its host before there was an answer.")
+                why = "The bus lost its host before there was an answer."
+                unanswered = self._calls.lost(kept, why)
+        _tell_unanswered(unanswered)
         if not self._closing and not self._graceful:
             logger.warning("Lost the host of the bus %s", self._place.socket_path)
 
@@ -546,11 +582,12 @@ class Node:
         with self._lock:
             self._open = False
             self._outbox.clear()
-            self._calls.lost((), why)
+            unanswered = self._calls.lost((), why)
             self._wishes.fail(why)
             for _, future in self._waiters:
                 fail(future, why)
             self._waiters.clear()
+        _tell_unanswered(unanswered)
 
     # -- reading -----------------------------------------------------------
 
@@ -628,6 +665,7 @@ class Node:
             self._may_have_missed = bool(before) and before != self._host_id and not self._graceful
             self._graceful = False
             self._expected = frozenset()
+            self._was_refused = False
             self._returned = bool(before)
             self._open = self._let_in = True
             self._outbox.let_go()
@@ -682,11 +720,12 @@ class Node:
             self._events.dropped(content["group"], content["channel"])
 
     def _refused(self, content: dict[str, Any]) -> None:
-        self._joining.problem = (
-            f"The bus {self._place.socket_path} refused this process: {content['reason']}"
-        )
+        problem = f"The bus {self._place.socket_path} refused this process: {content['reason']}"
         self._let_in = False
-        logger.error("%s", self._joining.problem)
+        self._was_refused = True
+        if problem != self._joining.problem:
+            self._joining.problem = problem
+            logger.error("%s", problem)
 
 
 _HANDLERS: Final[dict[int, Callable[[Node, dict[str, Any]], None]]] = {
@@ -699,6 +738,11 @@ _HANDLERS: Final[dict[int, Callable[[Node, dict[str, Any]], None]]] = {
     Op.DROPPED: Node._dropped,
     Op.REFUSED: Node._refused,
 }
+
+
+def _tell_unanswered(unanswered: Iterable[OnSent]) -> None:
+    for on_sent in unanswered:
+        on_sent(None, 0)
 
 
 def _position_frames(positions: dict[str, Position]) -> Iterator[bytes]:

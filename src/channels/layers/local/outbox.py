@@ -29,6 +29,7 @@ class Outbox:
         self.bytes = 0
         self.since = 0.0
         self._frames: deque[tuple[bytes, bool]] = deque()
+        self._writing = False
         # Bytes of the first frame that are written already.
         self._written = 0
         # How many more frames this host may get; None: all.
@@ -52,23 +53,29 @@ class Outbox:
 
     def put(self, frame: bytes, durable: bool, sock: socket.socket | None) -> bool:
         """Write `frame` to `sock`, or keep what is not taken; False if something waits now."""
+        if sock is None or self._frames or self._writing:
+            if not self._frames:
+                self.since = time.monotonic()
+            self._frames.append((frame, durable))
+            self.bytes += len(frame)
+            return False
+        # A finalizer may have something to say at any allocation: after this frame.
+        self._writing = True
         written = 0
-        if sock is not None and not self._frames:
-            try:
-                written = sock.send(frame)
-            except _WAITS:
-                pass
-            except OSError:
-                # Whoever reads from the socket finds its end.
-                pass
-            if written == len(frame):
-                return True
-        if not self._frames:
+        try:
+            written = sock.send(frame)
+        except _WAITS:
+            pass
+        except OSError:
+            # Whoever reads from the socket finds its end.
+            pass
+        if written != len(frame):
+            self._frames.appendleft((frame, durable))
             self._written = written
             self.since = time.monotonic()
-        self._frames.append((frame, durable))
-        self.bytes += len(frame)
-        return False
+            self.bytes += len(frame)
+        self._writing = False
+        return written == len(frame)
 
     def write(self, sock: socket.socket) -> None:
         """Write what waits, as far as `sock` takes it; OSError if it is gone."""

@@ -30,13 +30,15 @@ SWEEP_SECONDS: Final = 30.0
 class Seat:
     """One connection, and what its node wants."""
 
-    __slots__ = ("bye", "groups", "keeps", "node", "pid")
+    __slots__ = ("bye", "groups", "keeps", "node", "pid", "words")
 
     def __init__(self) -> None:
         self.node = ""
         self.pid = 0
         # Its process lives long: what a host leaves behind can be given to it.
         self.keeps = False
+        # How many of its first words are still to come, while the bus settles.
+        self.words = 0
         self.bye = False
         self.groups: set[str] = set()
 
@@ -87,9 +89,11 @@ class Switch:
     def receive(self, connection: int, frame: bytes, now: float) -> bool:
         """Act on one frame; False: it has to wait until the bus has settled."""
         op = frames.op_of(frame)
-        if self.settling and op in _WAITING and not _is_for_host(op, frame):
-            return False
         seat = self.seats[connection]
+        if self.settling:
+            if op in _WAITING and not _is_for_host(op, frame):
+                return False
+            seat.words -= 1
         if not seat.node and op != Op.HELLO:
             raise BadFrame("its first frame is no HELLO")
         if op == Op.PUBLISH:
@@ -243,6 +247,7 @@ class Switch:
             raise BadFrame("it says HELLO twice")
         node, pid, seat.keeps = hello["node"], hello["pid"], hello["keeps"]
         seat.node, seat.pid = _require(node, str), _require(pid, int)
+        seat.words = _require(hello["words"], int)
         self._by_node[seat.node] = connection
         self.outputs[connection].append(self._welcome)
 
@@ -308,7 +313,10 @@ class Switch:
                 self.outputs[connection].append(bye)
 
     def has_all(self, nodes: frozenset[str]) -> bool:
-        return nodes <= self._by_node.keys()
+        """Whether these nodes are here, and have said what they want."""
+        return nodes <= self._by_node.keys() and all(
+            self.seats[self._by_node[node]].words <= 0 for node in nodes
+        )
 
     @property
     def all_said_bye(self) -> bool:
@@ -320,7 +328,8 @@ class Switch:
         It comes to the node as items that it did not want, and it returns them to the
         next host.
         """
-        keepers = [number for number, seat in self.seats.items() if seat.keeps and seat.node]
+        # Whoever has not said goodbye by now may be stopped, and would not keep anything.
+        keepers = [number for number, seat in self.seats.items() if seat.keeps and seat.bye]
         left: dict[str, int] = {}
         for channel, expires_at, payload in self._queues.take_all():
             if keepers:
@@ -348,6 +357,9 @@ class Switch:
     def _sweep(self, now: float) -> None:
         self._sweep_at = now + SWEEP_SECONDS
         self._queues.expire(now)
+        for group, channels in tuple(self._named.items()):
+            for channel in [name for name, (_, until) in channels.items() if until <= now]:
+                self._leave_named(group, channel)
         horizon = now - REMEMBERED_SECONDS
         for group, positions in tuple(self._positions.items()):
             for node in [node for node, place in positions.items() if place.time < horizon]:

@@ -9,6 +9,7 @@ too, is counted and said. Pure: time is passed in.
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 # Sent ahead only while at least this much room is left beyond what is on its way.
@@ -25,6 +26,7 @@ class Windows:
     def __init__(self) -> None:
         # channel -> [room, on their way, time of the last answer]
         self._channels: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
 
     def __contains__(self, channel: object) -> bool:
         return channel in self._channels
@@ -38,17 +40,19 @@ class Windows:
         return room - on_their_way > MARGIN and now - answered_at < BELIEVED_SECONDS
 
     def sent(self, channel: str) -> None:
-        known = self._channels.get(channel)
-        if known is None:
+        with self._lock:
+            known = self._channels.get(channel)
+            if known is not None:
+                known[1] += 1
+                return
             if len(self._channels) >= MAX_CHANNELS:
                 del self._channels[next(iter(self._channels))]
             self._channels[channel] = [0, 1, 0.0]
-        else:
-            known[1] += 1
 
     def answered(self, channel: str, room: int, now: float) -> None:
-        known = self._channels.get(channel)
-        if known is not None:
-            known[0] = room
-            known[1] = max(known[1] - 1, 0)
-            known[2] = now
+        with self._lock:
+            known = self._channels.get(channel)
+            if known is not None:
+                known[0] = room
+                known[1] = max(known[1] - 1, 0)
+                known[2] = now

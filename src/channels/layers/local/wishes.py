@@ -6,6 +6,8 @@ memberships of named channels. Whoever calls holds the node's lock.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -25,17 +27,20 @@ class Wishes:
     def __init__(self) -> None:
         self.groups: dict[str, Future[None] | None] = {}
         self._items: dict[str, deque[Future[Item]]] = {}
-        self._named: dict[tuple[str, str], dict[str, Any]] = {}
+        # With the times at which they end.
+        self._named: dict[tuple[str, str], tuple[dict[str, Any], float]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.groups or self._items)
 
-    def first_words(self, node: str) -> Iterator[bytes]:
+    def first_words(self, node: str, now: float) -> Iterator[bytes]:
         """Frames that tell a new host everything."""
         for groups in in_parts(list(self.groups)):
             yield frames.control(Op.SUBSCRIBE, groups=groups)
-        for details in self._named.values():
-            yield frames.control(Op.CALL, id=0, node=node, to="", **details)
+        self._forget_expired(now)
+        for details, until in self._named.values():
+            rest = None if until == math.inf else until - now
+            yield frames.control(Op.CALL, id=0, node=node, to="", **{**details, "expiry": rest})
         for channel, wanted in self._items.items():
             for _ in wanted:
                 yield frames.want(Op.WANT, channel)
@@ -93,8 +98,18 @@ class Wishes:
 
     # -- named members -----------------------------------------------------
 
-    def join(self, group: str, channel: str, details: dict[str, Any]) -> None:
-        self._named[group, channel] = details
+    def join(self, group: str, channel: str, details: dict[str, Any], now: float) -> None:
+        """Note a membership; `details["expiry"]` is in seconds from now, None for never."""
+        expiry = details["expiry"]
+        # Out and in again: in the order of their times, of which the first are over first.
+        self._named.pop((group, channel), None)
+        self._named[group, channel] = (details, math.inf if expiry is None else now + expiry)
+        self._forget_expired(now)
+
+    def _forget_expired(self, now: float) -> None:
+        expired = itertools.takewhile(lambda item: item[1][1] <= now, self._named.items())
+        for key, _ in list(expired):
+            del self._named[key]
 
     def leave(self, group: str, channel: str) -> None:
         self._named.pop((group, channel), None)
