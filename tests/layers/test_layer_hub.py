@@ -25,7 +25,15 @@ class FakeWaiter:
 
 
 class FakeLoop(asyncio.AbstractEventLoop):
-    """Where mailboxes live; nothing is called on it."""
+    """Where mailboxes live; it runs unless it is told to stop."""
+
+    running = True
+
+    def is_running(self) -> bool:
+        return self.running
+
+    def stop(self) -> None:
+        self.running = False
 
 
 def hub(**config: Any) -> Hub:
@@ -213,6 +221,9 @@ def test_the_main_loop_is_where_most_mailboxes_live() -> None:
     assert made.loops == {one: 1, other: 2}
     made.attach("c", Mailbox(one))
     assert made.main_loop() is one
+    # One that stands still, as between two tests, delivers nothing.
+    one.stop()
+    assert made.main_loop() is other
     made.detach("b")
     made.detach("b")
     assert made.loops == {one: 2}

@@ -324,6 +324,7 @@ def test_statistics_count_what_is_there(run: Any) -> None:
             "dropped_full": 0,
             "dropped_closed": 0,
             "dropped_unreachable": 0,
+            "dropped_unknown": 0,
             "dropped_failed": 0,
         }
 

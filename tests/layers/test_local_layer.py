@@ -1052,6 +1052,7 @@ def test_statistics_and_report_name_what_there_is(bus: Bus, run: Any) -> None:
             "dropped_full",
             "dropped_closed",
             "dropped_unreachable",
+            "dropped_unknown",
             "dropped_failed",
             "missed",
             "duplicates",

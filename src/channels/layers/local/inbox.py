@@ -80,9 +80,10 @@ class Inbox(Generic[T]):
 
     def _turn(self) -> None:
         """Deliver some, on the loop; the rest when others had their turn."""
-        if self._loop is not running_loop():
-            # This one stood still for a while, and another has taken over.
-            return
+        with self._lock:
+            if self._loop is not running_loop():
+                # This one stood still for a while, and another has taken over.
+                return
         for _ in range(self._per_turn):
             arrival = self._take()
             if arrival is None:
