@@ -786,7 +786,7 @@ def test_a_process_that_stands_still_is_cut_off_and_told_when_it_is_back(
         witness = await member(here, "news")
         process.pause()
         sent = 0
-        while "does not read from the bus" not in caplog.text:
+        while "It is disconnected" not in caplog.text:
             sent += 1
             await here.group_send("news", {**job(sent), "data": "x" * 10_000})
             # Others are served meanwhile.
