@@ -205,6 +205,9 @@ def verdict_of(site: Site, began: float) -> dict[str, Any]:
     print(json.dumps(figures))
     assert verdict.objections[:5] == [], f"{len(verdict.objections)}\n{site.logs()}"
     assert max(recoveries) < RECOVERED_WITHIN, site.logs()
+    for member in site.living:
+        # Of what came, nothing was taken for something that had come before.
+        assert "'duplicates': 0" in member.log.read_text(), site.logs()
     return figures
 
 

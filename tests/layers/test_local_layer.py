@@ -35,7 +35,15 @@ from channels.layers.local import node as node_module
 from channels.layers.local.addresses import channel_of_node, new_node
 from channels.layers.local.frames import FrameReader, Op
 from channels.layers.local.node import Node
-from channels.layers.local.place import connect_bus
+from channels.layers.local.place import (
+    BusPlace,
+    bind_bus,
+    connect_bus,
+    find_place,
+    prepare_folder,
+    try_lock,
+    unbind_bus,
+)
 from channels.mailbox import LAYER, NOTICE, Mailbox
 
 HELLO = {"type": "hello"}
@@ -399,8 +407,12 @@ def test_messages_of_a_named_channel_survive_the_graceful_end_of_the_host(
             await layer.ping()
         for number in range(5):
             await there.send("work", job(number))
-        await here.close()
-        assert [(await third.receive("work"))["number"] for _ in range(5)] == list(range(5))
+        # What is sent meanwhile comes after what the old host has left behind.
+        closing = asyncio.create_task(here.close())
+        for number in range(5, 20):
+            await there.send("work", job(number))
+        await closing
+        assert [(await third.receive("work"))["number"] for _ in range(20)] == list(range(20))
 
     run(test)
 
@@ -1032,6 +1044,102 @@ def test_there_is_a_limit_of_processes_and_who_comes_later_is_told(
     refusals = [record for record in caplog.records if "refused a process" in record.message]
     # It waits longer and longer between its attempts.
     assert 1 <= len(refusals) < 15
+
+
+# -- a host that is played -------------------------------------------------------
+
+
+class PlayedHost:
+    """A host that does what the test says."""
+
+    def __init__(self, place: BusPlace) -> None:
+        prepare_folder(place)
+        lock = try_lock(place)
+        assert lock is not None
+        self._place, self._lock = place, lock
+        self._listener = bind_bus(place, lock)
+        self._listener.settimeout(10)
+
+    def accept(self) -> None:
+        self._sock, _ = self._listener.accept()
+        self._sock.settimeout(10)
+        self._reader = FrameReader()
+        self._frames: list[bytes] = []
+
+    def welcome(self, host: str) -> None:
+        self.say(Op.WELCOME, version=frames.VERSION, host=host, pid=1, project="")
+
+    def say(self, op: Op, **content: Any) -> None:
+        self._sock.sendall(frames.control(op, **content))
+
+    def hear(self, op: Op) -> bytes:
+        """The next frame, which has to be of this kind."""
+        while not self._frames:
+            self._frames = self._reader.receive(self._sock.recv(1 << 16))
+        frame = self._frames.pop(0)
+        assert frames.op_of(frame) == op
+        return frame
+
+    def hang_up(self) -> None:
+        self._sock.close()
+
+    def close(self) -> None:
+        self.hang_up()
+        unbind_bus(self._place, self._listener, self._lock)
+
+
+@pytest.fixture
+def played(bus: Bus) -> Iterator[PlayedHost]:
+    host = PlayedHost(find_place(bus.config["name"], bus.config["directory"]))
+    yield host
+    host.close()
+
+
+def test_what_still_waits_is_not_said_to_be_published(bus: Bus, played: PlayedHost) -> None:
+    node = bus.layer(host=False).node
+    node.start()
+    played.accept()
+    played.hear(Op.HELLO)
+    played.welcome("first")
+    ready = node.ready()
+    if ready is not None:
+        ready.result(SOON)
+    for _ in range(3):
+        node.publish("news", b"", 0.0)
+    numbers = [frames.read_publication(played.hear(Op.PUBLISH)).number for _ in range(3)]
+    played.say(Op.BYE, nodes=[])
+    played.hear(Op.BYE)
+    for group in ("news", "news", "sport"):
+        node.publish(group, b"", 0.0)
+    played.hang_up()
+    played.accept()
+    played.hear(Op.HELLO)
+    positions = frames.read_control(played.hear(Op.POSITIONS))["positions"]
+    assert {group: place[:2] for group, place in positions.items()} == {"news": (1, 3)}
+    # Nothing else comes before the welcome of a host that lives.
+    played.welcome("second")
+    waited = [frames.read_publication(played.hear(Op.PUBLISH)) for _ in range(3)]
+    numbers += [publication.number for publication in waited]
+    assert numbers == [1, 2, 3, 4, 5, 1]
+
+
+def test_why_it_was_refused_is_heard_by_who_is_hung_up_on(
+    bus: Bus, run: Any, played: PlayedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "JOIN_SECONDS", 0.5)
+
+    async def test() -> None:
+        layer = bus.layer(host=False)
+        sending = asyncio.create_task(layer.group_send("news", HELLO))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(played.accept)
+        # Perhaps before it has said anything.
+        played.say(Op.REFUSED, reason="of a reason")
+        played.hang_up()
+        with pytest.raises(LayerUnavailable, match="refused this process: of a reason"):
+            await sending
+
+    run(test)
 
 
 # -- what there is to know -----------------------------------------------------

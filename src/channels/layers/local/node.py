@@ -538,7 +538,8 @@ class Node:
                 *_position_frames(self._positions_said()),
                 *self._wishes.first_words(self.id, self._clock()),
             ]
-            self._outbox.begin([self._hello(len(words)), *words])
+            # Nothing is newly sent before what an earlier host has left is back.
+            self._outbox.begin([self._hello(len(words) + self._outbox.returns), *words])
 
     def _hello(self, words: int) -> bytes:
         return frames.control(
@@ -699,9 +700,14 @@ class Node:
 
     def _called(self, call: dict[str, Any]) -> None:
         result = self._events.called(call) if self._events is not None else {}
+        reply = {"id": call["id"], "node": call["node"], "of": self.id}
+        frame = frames.control(Op.REPLY, **reply, result=result)
+        if len(frame) > frames.MAX_FRAME:
+            # The report of a process with hundreds of thousands of memberships.
+            logger.error("An answer of %d bytes is too long for the bus: left out", len(frame))
+            frame = frames.control(Op.REPLY, **reply, result={})
         with self._lock:
-            reply = {"id": call["id"], "node": call["node"], "of": self.id, "result": result}
-            self._say(frames.control(Op.REPLY, **reply))
+            self._say(frame)
 
     def _replied(self, reply: dict[str, Any]) -> None:
         with self._lock:

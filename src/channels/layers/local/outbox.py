@@ -48,6 +48,11 @@ class Outbox:
         """Frames that no host has got yet."""
         return [frame for frame, _ in self._frames if frames.op_of(frame) == Op.PUBLISH]
 
+    @property
+    def returns(self) -> int:
+        """How many items wait that an earlier host has left behind."""
+        return sum(1 for frame, _ in self._frames if frames.op_of(frame) == Op.RETURN)
+
     def durable(self) -> list[bytes]:
         return [frame for frame, durable in self._frames if durable]
 
@@ -102,10 +107,11 @@ class Outbox:
     def begin(self, first_words: Sequence[bytes]) -> None:
         """There is a new host: say `first_words`, and hold back all else until `let_go`.
 
-        A host that dies as it is found would take with it what waits.
+        A host that dies as it is found would take with it what waits. What is returned
+        comes first, since it is older than what was sent.
         """
         self._allowed = len(first_words)
-        waiting = list(self._frames)
+        waiting = sorted(self._frames, key=lambda item: frames.op_of(item[0]) != Op.RETURN)
         self._frames.clear()
         self._frames.extend((frame, False) for frame in first_words)
         self._frames.extend(waiting)
