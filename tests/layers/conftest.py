@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from layer_backends import LocalBackend, MemoryBackend
+from local_bus import Bus
 
 LIMIT = 20.0
 
@@ -22,6 +26,17 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def layer(backend: Any) -> Any:
     return backend.make()
+
+
+@pytest.fixture
+def bus() -> Iterator[Bus]:
+    folder = Path(tempfile.mkdtemp(prefix="channels-"))
+    bus = Bus(folder)
+    try:
+        yield bus
+    finally:
+        bus.close()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
