@@ -309,6 +309,7 @@ def test_messages_that_nobody_can_keep_are_said_to_be_lost(
         here, there = bus.hosting(), bus.layer(host=False)
         for _ in range(3):
             await there.send("work", HELLO)
+        await there.ping()
         await here.close()
 
     run(test)
