@@ -2,7 +2,8 @@
 
 Most of what a test waits for tells it: an event, an answer, the end of a thread. The
 state of another process, or of a server that others look at, tells nobody; it is
-looked at until it is so, or until a deadline that only a failing test reaches.
+looked at until it is so, or until a deadline that only a failing test reaches. Here is
+also the one place where time is let pass: a load that lasts, a stop that must not count.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def wait_until(
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(between)
     return answer
+
+
+def let_pass(seconds: float, why: str) -> None:
+    """Let real time pass, where what it does to other processes is what is shown."""
+    assert why
+    time.sleep(seconds)
 
 
 @contextmanager

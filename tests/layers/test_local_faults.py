@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 from bus_ledger import Fault, Ledger, judge, latencies, recovery
-from tests.waiting import wait_until
+from tests.waiting import let_pass, wait_until
 
 from channels.layers.local.place import find_place
 
@@ -120,7 +120,7 @@ class Site:
         now = time.monotonic()
         if after_pause:
             member.process.send_signal(signal.SIGSTOP)
-            last(after_pause)
+            let_pass(after_pause, "the load goes on")
         member.kill()
         self.faults.append(Fault(now, time.monotonic()))
         self.start()
@@ -128,7 +128,7 @@ class Site:
     def pause(self, member: Member, seconds: float) -> None:
         now = time.monotonic()
         member.process.send_signal(signal.SIGSTOP)
-        last(seconds)
+        let_pass(seconds, "the load goes on")
         member.process.send_signal(signal.SIGCONT)
         self.faults.append(Fault(now, time.monotonic()))
 
@@ -176,11 +176,6 @@ def site() -> Iterator[Site]:
         shutil.rmtree(folder)
 
 
-def last(seconds: float) -> None:
-    """Let the load go on."""
-    time.sleep(seconds)
-
-
 def verdict_of(site: Site, began: float) -> dict[str, Any]:
     """End everything, object to what must not be, and return the figures."""
     ended = time.monotonic()
@@ -221,15 +216,15 @@ def test_every_message_is_received_or_its_loss_is_told(site: Site) -> None:
     rest = (SECONDS - PAUSE) / 5
     site.start(PROCESSES)
     began = time.monotonic()
-    last(rest)
+    let_pass(rest, "the load goes on")
     site.kill(site.host)
-    last(rest)
+    let_pass(rest, "the load goes on")
     site.kill(site.others[0])
-    last(rest)
+    let_pass(rest, "the load goes on")
     site.fork(site.others[0])
-    last(rest)
+    let_pass(rest, "the load goes on")
     site.pause(site.host, PAUSE)
-    last(rest)
+    let_pass(rest, "the load goes on")
     figures = verdict_of(site, began)
     assert figures["sent a second"] > A_SECOND / 2
 
@@ -237,8 +232,8 @@ def test_every_message_is_received_or_its_loss_is_told(site: Site) -> None:
 def test_what_waited_for_a_host_that_is_killed_goes_to_the_next(site: Site) -> None:
     site.start(PROCESSES)
     began = time.monotonic()
-    last(1.0)
+    let_pass(1.0, "the load goes on")
     # So long that what is sent to it waits in its senders.
     site.kill(site.host, after_pause=3.0)
-    last(3.0)
+    let_pass(3.0, "the load goes on")
     verdict_of(site, began)

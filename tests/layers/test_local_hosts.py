@@ -391,7 +391,7 @@ async def main():
     await layer.ping()
     await asyncio.to_thread(fork)
     say("hosting", layer.node.hosting)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 asyncio.run(main())
 """
@@ -407,3 +407,29 @@ def test_a_child_keeps_neither_lock_nor_socket_of_a_dead_parent(bus: Bus, run: A
         await here.group_send("news", HELLO)
 
     run(test)
+
+
+def test_a_host_whose_lock_was_removed_gives_way_to_the_next(
+    bus: Bus, run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host_module, "LOOK_SECONDS", 0.0)
+
+    async def test() -> None:
+        here, there = bus.hosting(), bus.layer(host=True)
+        one = await member(there, "news")
+        here.place.lock_path.unlink()
+        here.place.socket_path.unlink()
+        late = bus.layer(host=True)
+        # It hosts, since it finds nobody; the others come to it once they are told.
+        await late.ping()
+        await there.ping()
+        while len((await late.report())[""]["nodes"]) < 3:
+            # Each question is a journey over the bus: nothing spins.
+            await late.ping()
+        await late.group_send("news", job(1))
+        async for message in one.messages():
+            assert message == job(1)
+            break
+
+    run(test)
+    assert "another process may host the bus too" in caplog.text

@@ -533,3 +533,12 @@ def test_returned_messages_find_their_places_by_age() -> None:
         named.put_back("a", age, b"%d" % age)
     assert [payload for _, _, payload in named.take_all()] == [b"1", b"2", b"3", b"4", b"5"]
     assert named.bytes == 0
+
+
+def test_everybody_hears_that_a_named_member_has_left() -> None:
+    """Or whoever made it a member would say so again to the next host."""
+    bus = Bus()
+    bus.join_named(A, "news", "work")
+    call = bus.call(B, "leave", group="news", channel="work")
+    assert bus.heard(A) == bus.heard(C) == [call]
+    assert bus.switch.report()["named"] == {}

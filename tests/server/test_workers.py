@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from supervised_process import APP, Workers, is_worker, read_all, workers_in
-from tests.waiting import wait_until
+from tests.waiting import let_pass, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -259,11 +259,11 @@ def test_a_supervisor_that_was_stopped_itself_blames_no_worker(serve: Any) -> No
     everybody = [workers.process.pid, *pids]
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(2)  # What is shown is that this time does not count.
+    let_pass(2, "this time must not count for any worker")
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
     assert workers.pid() in pids
-    time.sleep(1)  # And that nobody is found stuck afterwards.
+    let_pass(1, "twice the worker timeout: nobody may be found stuck afterwards")
     assert workers.stop() == 0
     assert "no sign of life" not in workers.text
     assert workers.ready() == pids
@@ -516,9 +516,11 @@ def test_a_sighup_during_a_sighup_is_done_once_afterwards(serve: Any, tmp_path: 
     workers.ready(1)
     os.mkfifo(tmp_path / "gate")
     (tmp_path / "site_app.py").write_text("open('gate', 'w').write('begun')\n" + APP)
-    for _ in range(4):
+    workers.send(signal.SIGHUP)
+    workers.wait_for("Starting new workers: SIGHUP")
+    for _ in range(3):
+        # The kernel may make one signal of them, which is all that counts.
         workers.send(signal.SIGHUP)
-        time.sleep(0.05)  # Or the kernel makes one signal of them.
     assert (tmp_path / "gate").read_text() == "begun"
     assert (tmp_path / "gate").read_text() == "begun"
     workers.ready(3)

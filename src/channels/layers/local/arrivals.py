@@ -20,8 +20,9 @@ from ..losses import WARN_EVERY, Loss, Reason
 from ..mailroom import Mailroom
 from ..waiter import running_loop
 from .frames import Outcome, Publication, Sending
+from .hearing import Arrival
 from .inbox import Inbox
-from .node import Arrival, Node
+from .node import Node
 
 logger = logging.getLogger("channels.layers")
 
@@ -103,6 +104,8 @@ class Arrivals:
         method = call["method"]
         if method in ("join", "leave"):
             self.change(method, call["group"], call["channel"])
+            if method == "leave":
+                self.node.keep_named(call["group"], call["channel"], None)
         elif method == "flush":
             self.flush()
         elif method == "report":

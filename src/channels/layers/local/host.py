@@ -43,6 +43,8 @@ MAX_NODES: Final = 1000
 SETTLE_SECONDS: Final = 0.75
 # What a host that ends waits for the last words of its nodes.
 BYE_SECONDS: Final = 2.0
+# While there is traffic, whether our lock is still where others find it is looked at so often.
+LOOK_SECONDS: Final = 5.0
 # Seconds until accepting is tried again when descriptors ran out.
 RETRY: Final = 1.0
 _READ: Final = 1 << 18
@@ -131,6 +133,7 @@ class Host:
         self._stopping = False
         self._bye_until: float | None = None
         self._handed_over = False
+        self._look_at = time.monotonic() + LOOK_SECONDS
         self._thread = threading.Thread(target=self._run, name="channels-bus-host", daemon=True)
 
     # -- from other threads ------------------------------------------------
@@ -183,6 +186,9 @@ class Host:
             self._retry_at = None
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._flush()
+        if now >= self._look_at and not self._stopping:
+            self._look_at = now + LOOK_SECONDS
+            self._look_for_lock()
         if not self._stopping:
             return True
         if self._bye_until is None:
@@ -207,6 +213,16 @@ class Host:
 
     def _woken(self, key: selectors.SelectorKey, events: int) -> None:
         self._wake.hear()
+
+    def _look_for_lock(self) -> None:
+        """Give way where somebody removed the lock's file: the next process would host as well."""
+        if not self._lock.is_in_place():
+            logger.error(
+                "The lock %s was removed, so another process may host the bus too; this one gives "
+                "way. Do not remove it while anything runs.",
+                self._place.lock_path,
+            )
+            self._stopping = True
 
     # -- accepting ---------------------------------------------------------
 

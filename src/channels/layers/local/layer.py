@@ -1,7 +1,7 @@
 """The channel layer of one machine: hub, codec, and the bus between its processes.
 
 Each method prepares what it can at once, then waits for the bus only if it must.
-`LocalSync` does the same for code that blocks, without an event loop in between.
+`blocking` has the same for code that blocks, without an event loop in between.
 """
 
 from __future__ import annotations
@@ -361,6 +361,8 @@ class LocalChannelLayer(BaseChannelLayer):
     @cached_property
     def sync(self) -> SyncLayer:
         """The same layer for code that blocks, without an event loop in between."""
+        from .blocking import LocalSync
+
         return LocalSync(self)
 
     # -- forks and exits ---------------------------------------------------
@@ -429,45 +431,3 @@ async def _wait(future: Future[T], seconds: float, *, shared: bool = False) -> T
     waiting = asyncio.wrap_future(future)
     async with asyncio.timeout(seconds):
         return await (asyncio.shield(waiting) if shared else waiting)
-
-
-class LocalSync(SyncLayer):
-    """A local layer for code that blocks: what is sent goes straight to the bus."""
-
-    layer: LocalChannelLayer
-
-    def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Send `message` to one channel; ChannelFull if its capacity is reached."""
-        self.require_no_loop("send")
-        layer = self.layer
-        sending = layer._prepare_send(channel, message)
-        if sending is None:
-            return
-        self._wait_ready()
-        answer = sending()
-        if answer is None:
-            return
-        try:
-            outcome = answer.result(WAIT_SECONDS)
-        except TimeoutError:
-            raise layer._afar.unanswered(channel) from None
-        layer._afar.judge(channel, outcome)
-
-    def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send `message` to every member of `group`, in every process."""
-        self.require_no_loop("group_send")
-        layer = self.layer
-        payload = layer._prepare_group_send(group, message)
-        self._wait_ready()
-        layer.node.publish(group, payload, layer.clock() + layer.expiry)
-
-    def _wait_ready(self) -> None:
-        node = self.layer.node
-        deadline = time.monotonic() + node.patience
-        try:
-            while (ready := node.ready()) is not None:
-                ready.result(max(deadline - time.monotonic(), 0.0))
-        except TimeoutError:
-            assert ready is not None
-            ready.cancel()
-            raise node.unavailable() from None

@@ -1,8 +1,8 @@
 """A process's end of the bus: one connection, used from any thread and event loop.
 
 Who writes does so in their own thread, straight to the socket if it takes it. A
-thread of the node's own reads, connects anew when the host has gone, and makes
-this process the host where nobody else is and it may.
+thread of the node's own (`thread`) reads, connects anew when the host has gone, and
+makes this process the host where nobody else is and it may.
 
 What a node wants is kept as state (`wishes`) and said anew to each host. What it
 has to say waits in order (`outbox`); a frame of which the old host got only a part
@@ -12,30 +12,29 @@ is said whole to the next.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import math
 import os
-import random
-import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ...exceptions import LayerUnavailable
-from ..gaps import Gaps, Numbers, Position
+from ..gaps import Numbers, Position
 from ..waiter import running_loop
 from . import frames
 from .addresses import new_node
-from .calls import Call, Calls, OnSent, fail
-from .frames import BadFrame, FrameReader, Item, Op, Outcome, Publication, Sending
+from .calls import Call, Calls, OnSent
+from .frames import BadFrame, Item, Op, Outcome
+from .hearing import Events, Hearing, Nobody
 from .joining import Joining
 from .outbox import Outbox
 from .place import BusPlace
-from .wake import Wake
+from .succession import Succession
+from .thread import BusThread
+from .waiters import Waiters
 from .wishes import Wishes, in_parts
 
 logger = logging.getLogger("channels.layers")
@@ -49,32 +48,10 @@ WAIT_SECONDS: Final = 5.0
 JOIN_SECONDS: Final = 2.0
 # Positions are told this long after the publications they are of.
 HEARTBEAT_SECONDS: Final = 1.0
-# Between two attempts to find a host.
-FIRST_RETRY_SECONDS: Final = 0.01
-LONGEST_RETRY_SECONDS: Final = 0.5
-# Soon after a host was lost the next one is there: whoever comes late misses messages.
-QUICK_RETRY_SECONDS: Final = 0.05
-QUICK_FOR_SECONDS: Final = 5.0
-# Who was refused waits for somebody to mend what is wrong.
-REFUSED_RETRY_SECONDS: Final = 30.0
 # A host that is silent for so long, while something waits for it, is mentioned.
 SILENCE_SECONDS: Final = 5.0
 # A message of which nobody has said in this time what became of it.
 ANSWER_SECONDS: Final = 30.0
-_READ: Final = 1 << 18
-
-# One thing that arrived for this process.
-Arrival = Publication | Sending
-
-
-class Events(Protocol):
-    """What a node tells its layer, in the node's own thread."""
-
-    def arrived(self, arrivals: list[Arrival]) -> bool: ...
-    def missed(self, group: str, count: int) -> None: ...
-    def dropped(self, group: str, channel: str) -> None: ...
-    def reconnected(self, *, all_may_have_missed: bool) -> None: ...
-    def called(self, call: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class Node:
@@ -94,10 +71,11 @@ class Node:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = new_node()
-        self.missed = 0
         self.reconnects = 0
         self._place = place
-        self._events = events
+        self._events = Nobody() if events is None else events
+        # Who only carries the bus keeps nothing of what a host leaves behind.
+        self._keeps = events is not None
         self._may_host = may_host
         self._project = project
         self._clock = clock
@@ -105,38 +83,23 @@ class Node:
         self._joining = Joining(place, may_host, project, clock)
         # Re-entrant: detach() may be called by a finalizer, at any allocation.
         self._lock = threading.RLock()
-        self._thread: threading.Thread | None = None
-        self._wake: Wake | None = None
+        self._thread: BusThread | None = None
+        self._succession = Succession()
         self._closing = False
         self._wishes = Wishes()
         self._outbox = Outbox()
         self._calls = Calls()
         self._numbers = Numbers()
-        self._gaps = Gaps()
-        self._waiters: list[tuple[Callable[[], bool], Future[None]]] = []
+        self._hearing = Hearing(self._events)
+        self._waiters = Waiters()
         # The connection. `_open`: the host has said welcome, senders may write.
         self._sock: socket.socket | None = None
         self._open = False
-        self._reading = True
-        # How often `resume` was called.
-        self._resumed = 0
         self._heard_at = 0.0
         self._beat_at: float | None = None
         self._sweep_at: float | None = None
         # The loop at the end of whose turn the outbox is written.
         self._corking: asyncio.AbstractEventLoop | None = None
-        # The host before: who it was, and whether it had said goodbye.
-        self._host_id = ""
-        self._lost_at = -math.inf
-        # Whom it has named in its goodbye: they will come back.
-        self._expected: frozenset[str] = frozenset()
-        self._graceful = False
-        self._let_in = False
-        self._was_refused = False
-        # At a new host: groups whose subscription it has not taken yet.
-        self._renewing: set[str] = set()
-        self._returned = False
-        self._may_have_missed = False
 
     # -- life --------------------------------------------------------------
 
@@ -148,8 +111,7 @@ class Node:
                     # It may sleep, if nothing was wanted of it.
                     self._call_thread()
             elif not self._closing:
-                self._wake = Wake()
-                self._thread = threading.Thread(target=self._run, name="channels-bus", daemon=True)
+                self._thread = BusThread(self, self._joining, self._succession)
                 self._thread.start()
 
     def close(self) -> None:
@@ -160,13 +122,12 @@ class Node:
             if not flushed:
                 # Said to be lost; its thread would wait for it.
                 self._outbox.clear()
-            self._call_thread()
         if self._thread is not None:
-            self._thread.join(WAIT_SECONDS)
+            self._thread.stop(WAIT_SECONDS)
         self._joining.stop()
-        self._fail_all("it was left")
-        if self._wake is not None:
-            self._wake.close()
+        self.left("it was left")
+        if self._thread is not None:
+            self._thread.close()
 
     def flush(self, seconds: float) -> bool:
         """Wait until all that was sent is with the kernel; False if that takes too long."""
@@ -186,8 +147,8 @@ class Node:
         """In a forked child: close our copies of what stays the parent's."""
         if self._sock is not None:
             self._sock.close()
-        if self._wake is not None:
-            self._wake.close()
+        if self._thread is not None:
+            self._thread.close()
         self._joining.close_in_child()
 
     @property
@@ -200,7 +161,11 @@ class Node:
 
     @property
     def duplicates(self) -> int:
-        return self._gaps.duplicates
+        return self._hearing.duplicates
+
+    @property
+    def missed(self) -> int:
+        return self._hearing.missed
 
     # -- waiting for the bus -----------------------------------------------
 
@@ -208,7 +173,7 @@ class Node:
         """None when there is a host and room for more; else a future of that moment."""
         if self._open and self._outbox.bytes <= MAX_WAITING:
             return None
-        if threading.current_thread() is self._thread:
+        if self._thread is not None and self._thread.is_current:
             # A logging handler that sends, say. It would wait for itself.
             raise self.unavailable()
         self.start()
@@ -247,22 +212,9 @@ class Node:
         with self._lock:
             if condition():
                 return None
-            future: Future[None] = Future()
-            self._waiters.append((condition, future))
+            future = self._waiters.add(condition)
             self._call_thread()
             return future
-
-    def _check_waiters(self) -> None:
-        if not self._waiters:
-            return
-        with self._lock:
-            waiters, self._waiters = self._waiters, []
-            for condition, future in waiters:
-                if not condition():
-                    if not future.done():
-                        self._waiters.append((condition, future))
-                elif future.set_running_or_notify_cancel():
-                    future.set_result(None)
 
     # -- saying things; any thread -----------------------------------------
 
@@ -308,7 +260,7 @@ class Node:
 
     def subscribe(self, group: str) -> None:
         with self._lock:
-            if self._wishes.subscribe(group):
+            if self._wishes.subscribe(group, said=self._sock is not None):
                 self.start()
                 self._say(frames.control(Op.SUBSCRIBE, groups=[group]), durable=False)
 
@@ -320,7 +272,7 @@ class Node:
         """Never fails: without a host there is nothing to take back."""
         with self._lock:
             self._wishes.unsubscribe(group)
-            self._gaps.unsubscribed(group)
+            self._hearing.unsubscribed(group)
             self._say(frames.control(Op.UNSUBSCRIBE, groups=[group]), durable=False)
 
     def want(self, channel: str) -> Future[Item]:
@@ -357,8 +309,7 @@ class Node:
     def resume(self) -> None:
         """Read on, after `arrived` has answered False."""
         with self._lock:
-            self._reading = True
-            self._resumed += 1
+            self._hearing.resume()
             self._call_thread()
 
     def _say(self, frame: bytes, durable: bool = True) -> None:
@@ -398,124 +349,51 @@ class Node:
                 self._call_thread()
 
     def _call_thread(self) -> None:
-        if self._wake is not None and threading.current_thread() is not self._thread:
-            self._wake.call()
+        if self._thread is not None:
+            self._thread.call()
 
-    # -- the thread --------------------------------------------------------
+    # -- asked by the thread -----------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            self._stay_connected()
-        except BaseException:
-            logger.exception("The bus thread failed; this process has left the bus")
-            self._fail_all("its thread failed")
-
-    def _stay_connected(self) -> None:
-        delay = FIRST_RETRY_SECONDS
-        while not self._closing:
-            sock = self._joining.connect(
-                followed_another=bool(self._host_id), expected=self._expected
+    def is_needed(self) -> bool:
+        """Whether to look for a host again, and again."""
+        with self._lock:
+            return bool(
+                self._outbox or self._wishes or self._waiters.somebody_waits() or self._may_host()
             )
-            if sock is not None:
-                with sock:
-                    welcomed = self._converse(sock)
-                if welcomed:
-                    delay = FIRST_RETRY_SECONDS
-                    continue
-            elif not self._is_needed():
-                self._sleep(None)
-                continue
-            self._sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, self._longest_retry())
 
-    def _longest_retry(self) -> float:
-        if self._was_refused:
-            return REFUSED_RETRY_SECONDS
-        quick = time.monotonic() - self._lost_at < QUICK_FOR_SECONDS
-        return QUICK_RETRY_SECONDS if quick else LONGEST_RETRY_SECONDS
+    def has_words(self) -> bool:
+        return bool(self._outbox)
 
-    def _is_needed(self) -> bool:
+    def interests(self) -> tuple[bool, bool]:
+        """Whether there is something to be read, and to be written."""
         with self._lock:
-            self._waiters = [waiter for waiter in self._waiters if not waiter[1].done()]
-            return bool(self._outbox or self._waiters or self._wishes or self._may_host())
+            return self._hearing.open, self._outbox.writable
 
-    def _sleep(self, seconds: float | None) -> None:
-        assert self._wake is not None
-        # Not select(): descriptors of a busy server are above its 1024.
-        poll = select.poll()
-        poll.register(self._wake.reader, select.POLLIN)
-        poll.poll(None if seconds is None else seconds * 1000)
-        self._wake.hear()
-
-    def _converse(self, sock: socket.socket) -> bool:
-        """Speak with one host, until one of us goes; False if it has not let us in."""
-        assert self._wake is not None
-        sock.setblocking(False)
-        reader, poll = FrameReader(), select.poll()
-        poll.register(self._wake.reader, select.POLLIN)
-        poll.register(sock, select.POLLIN)
-        try:
-            self._greet(sock)
-            while not (self._closing and not self._outbox) and self._turn(sock, reader, poll):
-                pass
-        except OSError as error:
-            logger.debug("The connection to the host of the bus ended: %s", error)
-        except ValueError as error:
-            # BadFrame is one.
-            logger.error("The host of the bus sent what this process cannot read: %s", error)
-            self._let_in = False
-        except Exception:
-            # What was read with it is lost, so it counts as the loss of a host.
-            logger.exception("Taking what came from the bus failed; this process joins again")
-            self._host_id = "lost"
-        finally:
-            self._lost()
-        return self._let_in
-
-    def _turn(self, sock: socket.socket, reader: FrameReader, poll: select.poll) -> bool:
-        """Wait for what can be done and do it; False at the end of the connection."""
-        assert self._wake is not None
+    def write(self) -> None:
         with self._lock:
-            events = select.POLLIN if self._reading else 0
-            events |= select.POLLOUT if self._outbox.writable else 0
-        poll.modify(sock, events)
-        came = dict(poll.poll(self._timeout()))
-        if self._wake.reader.fileno() in came:
-            self._wake.hear()
-        events = came.get(sock.fileno(), 0)
-        if events & select.POLLOUT:
-            # An error is not the end: what the host wrote before it went can be read.
-            with self._lock, contextlib.suppress(OSError):
-                self._outbox.write(sock)
-        if events & ~select.POLLOUT:
-            data = sock.recv(_READ)
-            if not data:
-                return False
-            self._heard_at = time.monotonic()
-            self._read(reader.receive(data))
-        self._check_waiters()
-        self._keep_time()
-        return True
+            if self._sock is not None:
+                self._outbox.write(self._sock)
 
-    def _timeout(self) -> float | None:
-        """Milliseconds until there is something to do by the clock."""
+    def deadline(self) -> float | None:
+        """When there is something to do by the clock."""
         due = [at for at in (self._beat_at, self._sweep_at) if at is not None]
         if self._outbox:
             due.append(max(self._heard_at, self._outbox.since) + SILENCE_SECONDS)
-        return max(min(due) - time.monotonic(), 0.0) * 1000 if due else None
+        return min(due, default=None)
 
-    def _keep_time(self) -> None:
-        now = time.monotonic()
-        if self._beat_at is not None and now >= self._beat_at:
-            with self._lock:
+    def keep_time(self, now: float) -> None:
+        """Do what is due, and let those go on who wait for what is so by now."""
+        unanswered: list[OnSent] = []
+        with self._lock:
+            self._waiters.check()
+            if self._beat_at is not None and now >= self._beat_at:
                 self._beat_at = None
                 for frame in _position_frames(self._numbers.take_unsaid()):
                     self._say(frame, durable=False)
-        if self._sweep_at is not None and now >= self._sweep_at:
-            with self._lock:
+            if self._sweep_at is not None and now >= self._sweep_at:
                 unanswered = self._calls.take_older(now - ANSWER_SECONDS)
                 self._sweep_at = now + ANSWER_SECONDS if self._calls.waiting else None
-            _tell_unanswered(unanswered)
+        _tell_unanswered(unanswered)
         if self._outbox and now - max(self._heard_at, self._outbox.since) >= SILENCE_SECONDS:
             self._outbox.since = now
             logger.warning(
@@ -526,14 +404,13 @@ class Node:
 
     # -- beginning and end of a connection ---------------------------------
 
-    def _greet(self, sock: socket.socket) -> None:
+    def greet(self, sock: socket.socket) -> None:
         """Say who we are and what we want; what waited comes after it."""
         with self._lock:
             self._sock = sock
             self._heard_at = time.monotonic()
-            self._reading = True
-            self._let_in = False
-            self._renewing = set(self._wishes.groups)
+            self._hearing.begin()
+            self._succession.begin(self._wishes.groups)
             words = [
                 *_position_frames(self._positions_said()),
                 *self._wishes.first_words(self.id, self._clock()),
@@ -548,7 +425,7 @@ class Node:
             node=self.id,
             pid=os.getpid(),
             project=self._project,
-            keeps=self._may_host() and self._events is not None,
+            keeps=self._may_host() and self._keeps,
             words=words,
         )
 
@@ -561,23 +438,24 @@ class Node:
                 positions[group] = positions[group]._replace(epoch=epoch, number=number - 1)
         return {group: place for group, place in positions.items() if place.number}
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """The connection has ended."""
+        graceful = self._succession.graceful
         with self._lock:
-            if self._let_in:
-                self._lost_at = time.monotonic()
+            self._succession.lost(time.monotonic())
             self._open = False
             self._sock = None
             kept = self._outbox.end()
             unanswered: list[OnSent] = []
-            if not self._graceful:
+            if not graceful:
                 # Who was asked before a goodbye has the question, and the next host the answer.
                 why = "The bus lost its host before there was an answer."
                 unanswered = self._calls.lost(kept, why)
         _tell_unanswered(unanswered)
-        if not self._closing and not self._graceful:
+        if not self._closing and not graceful:
             logger.warning("Lost the host of the bus %s", self._place.socket_path)
 
-    def _fail_all(self, why: str) -> None:
+    def left(self, why: str) -> None:
         """This process is not on the bus any more: nobody need wait."""
         why = f"Not on the bus {self._place.socket_path}: {why}."
         with self._lock:
@@ -585,54 +463,28 @@ class Node:
             self._outbox.clear()
             unanswered = self._calls.lost((), why)
             self._wishes.fail(why)
-            for _, future in self._waiters:
-                fail(future, why)
-            self._waiters.clear()
+            self._waiters.fail(why)
         _tell_unanswered(unanswered)
 
     # -- reading -----------------------------------------------------------
 
-    def _read(self, came: list[bytes]) -> None:
+    def read(self, came: list[bytes]) -> None:
         """Act on frames, in order; messages are handed on together."""
-        arrivals: list[Arrival] = []
+        self._heard_at = time.monotonic()
+        hearing = self._hearing
         for frame in came:
             op = frames.op_of(frame)
             if op == Op.PUBLISH:
-                publication = frames.read_publication(frame)
-                if self._is_new(publication, arrivals):
-                    arrivals.append(publication)
+                hearing.publication(frames.read_publication(frame))
             elif op == Op.SEND:
-                arrivals.append(frames.read_sending(frame))
+                hearing.sending(frames.read_sending(frame))
             elif op == Op.SENT:
                 self._calls.sent(frames.read_sent(frame))
             else:
                 # What these tell comes after the messages before them.
-                self._hand_on(arrivals)
+                hearing.hand_on()
                 self._read_other(op, frame)
-        self._hand_on(arrivals)
-
-    def _hand_on(self, arrivals: list[Arrival]) -> None:
-        resumed = self._resumed
-        if arrivals and self._events is not None and not self._events.arrived(arrivals):
-            with self._lock:
-                # There may be room again by now.
-                self._reading = self._resumed != resumed
-        arrivals.clear()
-
-    def _is_new(self, publication: Publication, before: list[Arrival]) -> bool:
-        missing = self._gaps.received(
-            publication.group, publication.node, publication.epoch, publication.number
-        )
-        if missing:
-            self._hand_on(before)
-            self._tell_missed(publication.group, missing)
-        return missing is not None
-
-    def _tell_missed(self, group: str, count: int) -> None:
-        if count:
-            self.missed += count
-            if self._events is not None:
-                self._events.missed(group, count)
+        hearing.hand_on()
 
     def _read_other(self, op: int, frame: bytes) -> None:
         if op == Op.ITEM:
@@ -662,44 +514,37 @@ class Node:
                 self._project,
             )
         with self._lock:
-            before, self._host_id = self._host_id, welcome["host"]
-            self._may_have_missed = bool(before) and before != self._host_id and not self._graceful
-            self._graceful = False
-            self._expected = frozenset()
-            self._was_refused = False
-            self._returned = bool(before)
-            self._open = self._let_in = True
+            self._succession.welcomed(welcome["host"])
+            self._open = True
             self._outbox.let_go()
             self._joining.problem = ""
         self._tell_reconnected()
 
     def _tell_reconnected(self) -> None:
         """Once the new host has taken what the old one had."""
-        if self._returned and not self._renewing:
-            self._returned = False
+        may_have_missed = self._succession.come_back()
+        if may_have_missed is not None:
             self.reconnects += 1
             logger.info("Joined the bus %s again", self._place.socket_path)
-            if self._events is not None:
-                self._events.reconnected(all_may_have_missed=self._may_have_missed)
+            self._events.reconnected(all_may_have_missed=may_have_missed)
 
     def _subscribed(self, content: dict[str, Any]) -> None:
         for group, places in content["positions"].items():
+            missing = 0
             with self._lock:
-                wanted = self._wishes.subscribed(group)
-                if wanted:
+                if self._wishes.subscribed(group):
                     told = {node: Position(*place) for node, place in places.items()}
-                    missed = self._gaps.subscribed(group, told, self._clock())
-            if wanted:
-                self._tell_missed(group, missed)
-        self._renewing -= content["positions"].keys()
+                    missing = self._hearing.subscribed(group, told, self._clock())
+            self._hearing.tell_missed(group, missing)
+        self._succession.taken(content["positions"])
         self._tell_reconnected()
 
     def _positions_told(self, content: dict[str, Any]) -> None:
         for group, place in content["positions"].items():
-            self._tell_missed(group, self._gaps.told(group, content["node"], Position(*place)))
+            self._hearing.told(group, content["node"], Position(*place))
 
     def _called(self, call: dict[str, Any]) -> None:
-        result = self._events.called(call) if self._events is not None else {}
+        result = self._events.called(call)
         reply = {"id": call["id"], "node": call["node"], "of": self.id}
         frame = frames.control(Op.REPLY, **reply, result=result)
         if len(frame) > frames.MAX_FRAME:
@@ -716,19 +561,16 @@ class Node:
     def _bidden_farewell(self, content: dict[str, Any]) -> None:
         """The host ends: finish the frame that is under way, say goodbye, and wait for the end."""
         with self._lock:
-            self._graceful = True
-            self._expected = frozenset(content["nodes"])
+            self._succession.farewell(content["nodes"])
             self._open = False
             self._outbox.say_goodbye(frames.control(Op.BYE))
 
     def _dropped(self, content: dict[str, Any]) -> None:
-        if self._events is not None:
-            self._events.dropped(content["group"], content["channel"])
+        self._events.dropped(content["group"], content["channel"])
 
     def _refused(self, content: dict[str, Any]) -> None:
         problem = f"The bus {self._place.socket_path} refused this process: {content['reason']}"
-        self._let_in = False
-        self._was_refused = True
+        self._succession.refused()
         if problem != self._joining.problem:
             self._joining.problem = problem
             logger.error("%s", problem)

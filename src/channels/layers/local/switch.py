@@ -256,6 +256,10 @@ class Switch:
         to = call["to"]
         if to == "":
             self._reply(connection, seat, call, self._answer(call, now))
+            if call["method"] == "leave":
+                # Whoever has made it a member would say so again to the next host.
+                for node in [node for node in self._by_node if node != seat.node]:
+                    self._pass_on(node, frame)
         elif to == "*":
             others = [node for node, other in self._by_node.items() if other != connection]
             for node in others:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Final
@@ -26,6 +26,8 @@ class Wishes:
 
     def __init__(self) -> None:
         self.groups: dict[str, Future[None] | None] = {}
+        # How many answers of the host are on their way.
+        self._unanswered: Counter[str] = Counter()
         self._items: dict[str, deque[Future[Item]]] = {}
         # With the times at which they end.
         self._named: dict[tuple[str, str], tuple[dict[str, Any], float]] = {}
@@ -35,6 +37,7 @@ class Wishes:
 
     def first_words(self, node: str, now: float) -> Iterator[bytes]:
         """Frames that tell a new host everything."""
+        self._unanswered = Counter(self.groups.keys())
         for groups in in_parts(list(self.groups)):
             yield frames.control(Op.SUBSCRIBE, groups=groups)
         self._forget_expired(now)
@@ -47,15 +50,22 @@ class Wishes:
 
     # -- groups ------------------------------------------------------------
 
-    def subscribe(self, group: str) -> bool:
-        """Note a group; False if it is one already."""
+    def subscribe(self, group: str, *, said: bool) -> bool:
+        """Note a group; False if it is one already. `said`: the host is told now."""
         if group in self.groups:
             return False
         self.groups[group] = Future()
+        if said:
+            self._unanswered[group] += 1
         return True
 
     def subscribed(self, group: str) -> bool:
-        """The host has taken a group; False if it is not wanted any more."""
+        """The host has taken a group; False if it is not wanted any more, or was anew since."""
+        self._unanswered[group] -= 1
+        if self._unanswered[group] > 0:
+            # Of a subscription that was ended meanwhile: the next answer is ours.
+            return False
+        del self._unanswered[group]
         if group not in self.groups:
             return False
         future, self.groups[group] = self.groups[group], None
