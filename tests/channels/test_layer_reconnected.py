@@ -5,28 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from channels.consumer import AsyncConsumer, SyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer, UnknownMessageType
-from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.layers import InMemoryChannelLayer
 from channels.mailbox import CLIENT, LAYER, NOTICE, SHARED, Mailbox, SharedMessage
 from channels.testing import ApplicationCommunicator
 from channels.types import Message
 from channels.worker import Worker
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 SCOPE = {"type": "websocket", "path": "/chat/", "headers": []}
-
-
-@pytest.fixture(autouse=True)
-def layer() -> Iterator[InMemoryChannelLayer]:
-    made = InMemoryChannelLayer()
-    before = channel_layers.set("default", made)
-    yield made
-    channel_layers.set("default", before)
 
 
 def run(test: Callable[[], Any]) -> Any:

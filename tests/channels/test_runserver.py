@@ -9,9 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.core.management.color import no_style
 from django.test import override_settings
+from django_process import Running, django, write
 from tests.asgi import application
-from tests.waiting import BETWEEN_TRIES, WITHIN, wait_until
+from tests.waiting import WITHIN
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -176,23 +176,21 @@ application = ProtocolTypeRouter({"websocket": URLRouter([url(r"^echo/$", Echo)]
 }
 
 
-class Running:
-    """A runserver process, its output, and what its address answers."""
+class Serving:
+    """A runserver process, and what its address answers."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process = process
-        self.port = port
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
+    def __init__(self, running: Running, port: int) -> None:
+        self.process, self.port = running.process, port
+        self.eventually, self.says, self.end = running.eventually, running.says, running.end
+        self._running = running
 
     @property
     def output(self) -> str:
-        return "".join(self.lines)
+        return self._running.output
+
+    @property
+    def lines(self) -> list[str]:
+        return self._running.lines
 
     def get(self, path: str) -> str | None:
         with contextlib.suppress(OSError):
@@ -200,31 +198,10 @@ class Running:
                 return str(answer.read().decode())
         return None
 
-    def eventually(self, condition: Callable[[], Any]) -> Any:
-        """The first true answer; each attempt is an attempt to do the thing itself."""
-        try:
-            return wait_until(condition, between=BETWEEN_TRIES)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.output}") from error
-
-    def says(self, text: str) -> None:
-        self.eventually(lambda: text in self.output)
-
-    def end(self) -> int:
-        status = self.process.wait(WITHIN)
-        self._reader.join(WITHIN)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in PROJECT.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return tmp_path
+    return write(tmp_path, PROJECT)
 
 
 def free_port() -> int:
@@ -234,29 +211,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def runserver(project: Path, *arguments: str) -> Iterator[Running]:
+def runserver(project: Path, *arguments: str) -> Iterator[Serving]:
     port = free_port()
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONUNBUFFERED": "1"}
-    # A group of its own, as a terminal gives it: Ctrl-C reaches reloader and server.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "runserver", str(port), *arguments],
-        cwd=project,
-        env={**environment, "PYTHONPATH": str(project)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    running = Running(process, port)
-    try:
-        yield running
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        running.end()
+    with django(project, "runserver", str(port), *arguments) as running:
+        yield Serving(running, port)
 
 
-def press_ctrl_c(running: Running) -> int:
+def press_ctrl_c(running: Serving) -> int:
     os.killpg(running.process.pid, signal.SIGINT)
     return running.end()
 

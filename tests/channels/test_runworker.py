@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
-from tests.waiting import BETWEEN_TRIES, WITHIN, wait_until
+from django_process import Running, django, write
+from tests.waiting import BETWEEN_TRIES, wait_until
 
-from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.layers import InMemoryChannelLayer
 from channels.management.commands import runworker
 
+pytestmark = pytest.mark.usefixtures("layer")
+
 # -- options -----------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def layer() -> Iterator[InMemoryChannelLayer]:
-    made = InMemoryChannelLayer()
-    before = channel_layers.set("default", made)
-    yield made
-    channel_layers.set("default", before)
 
 
 class RecordingWorker:
@@ -163,65 +156,13 @@ application = ProtocolTypeRouter({"channel": ChannelNameRouter({"jobs": Job})})
 }
 
 
-class Running:
-    """A runworker process and its output."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    @property
-    def output(self) -> str:
-        return "".join(self.lines)
-
-    def says(self, text: str) -> None:
-        try:
-            wait_until(lambda: text in self.output)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {text!r}\n{self.output}") from error
-
-    def end(self) -> int:
-        status = self.process.wait(WITHIN)
-        self._reader.join(WITHIN)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in PROJECT.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+    return write(tmp_path, PROJECT)
 
 
-@contextmanager
-def working(project: Path, *arguments: str) -> Iterator[Running]:
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONUNBUFFERED": "1"}
-    # A group of its own, as a terminal gives it: Ctrl-C reaches reloader and worker.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "runworker", "jobs", *arguments],
-        cwd=project,
-        env={**environment, "PYTHONPATH": str(project)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    running = Running(process)
-    try:
-        yield running
-    finally:
-        # Also what a reloader left behind.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        running.end()
+def working(project: Path, *arguments: str) -> AbstractContextManager[Running]:
+    return django(project, "runworker", "jobs", *arguments)
 
 
 def to_the_group(process: subprocess.Popen[str], number: int) -> None:

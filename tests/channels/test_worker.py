@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from django.test import override_settings
 from channels import worker as worker_module
 from channels.consumer import AsyncConsumer, SyncConsumer
 from channels.exceptions import StopConsumer
-from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.management.commands import runworker
 from channels.routing import ChannelNameRouter
 from channels.worker import Worker
+
+pytestmark = pytest.mark.usefixtures("layer")
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,14 +36,6 @@ def run(test: Callable[[], Awaitable[Any]]) -> Any:
             return await test()
 
     return asyncio.run(bounded())
-
-
-@pytest.fixture(autouse=True)
-def layer() -> Iterator[InMemoryChannelLayer]:
-    made = InMemoryChannelLayer()
-    before = channel_layers.set("default", made)
-    yield made
-    channel_layers.set("default", before)
 
 
 class Log:
