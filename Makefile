@@ -17,7 +17,7 @@ demo: .venv/.installed ## Serve the example chat on http://127.0.0.1:8000 (PORT=
 	@# With job control the terminal's Ctrl-C goes to the demo alone: it stops cleanly, and so does make.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/python examples/chat/manage.py demo --port $(PORT) --workers $(WORKERS)
 
-test: .venv/.test-tools ## Install what the tests need, check, and run all of them
+test: .venv/.test-tools .venvs/upstream/.installed ## Install what the tests need, check, and run all of them
 	@PYTHON=$(BIN)/python scripts/system-packages
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest
@@ -51,7 +51,13 @@ clean: ## Remove what the other commands made
 	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements/lock.txt -e .
 	@touch $@
 
-.venv/.test-tools: .venv/.installed requirements/check.txt
+.venv/.test-tools: .venv/.installed requirements/check.txt requirements/compat.txt
 	@echo "Installing the test tools into .venv ..."
-	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements/lock.txt -r requirements/check.txt -e '.[test]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements/lock.txt -r requirements/check.txt -r requirements/compat.txt -e '.[test]'
+	@touch $@
+
+.venvs/upstream/.installed: requirements/upstream.txt requirements/compat.txt requirements/lock.txt scripts/make-venv
+	@PYTHON=$(PYTHON) scripts/make-venv .venvs/upstream
+	@echo "Installing the Django project's channels into .venvs/upstream, to compare with ..."
+	@.venvs/upstream/bin/pip install -qq --disable-pip-version-check -c requirements/lock.txt -r requirements/upstream.txt
 	@touch $@
