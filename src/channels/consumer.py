@@ -310,6 +310,8 @@ class _Run:
         take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
         owner: Any = type(consumer)
         entries, open_types = mailbox.entries, _types_open_to_layers(owner)
+        # A named channel is the layer's too, though a worker hands its messages over.
+        named = self.protocol == "channel"
         source = CLIENT
         if not entries:
             await mailbox.arrival()
@@ -322,6 +324,8 @@ class _Run:
             if entry is None:
                 continue
             source, content, _number = entry
+            if named and source is CLIENT:
+                source = LAYER
             try:
                 if source is LAYER:
                     type_ = content.get("type")

@@ -44,6 +44,8 @@ class Log:
     def __init__(self) -> None:
         self.entries: list[Any] = []
         self._grown = asyncio.Event()
+        # What a slow handler waits for.
+        self.gate = asyncio.Event()
 
     def add(self, entry: Any) -> None:
         self.entries.append(entry)
@@ -83,7 +85,7 @@ def consumer(log: Log) -> type[AsyncConsumer]:
 
         async def job_slow(self, message: Any) -> None:
             log.add("started")
-            await message["gate"].wait()
+            await log.gate.wait()
             log.add("finished")
 
     return Recorder
@@ -257,25 +259,46 @@ def test_a_message_without_a_type_is_logged_and_dropped(
     assert "Worker received message with no type." in caplog.text
 
 
+@pytest.mark.parametrize(
+    "type_",
+    ["websocket.receive", "http.request", "lifespan.startup", "send", "as.asgi", "dispatch"],
+)
+def test_messages_of_a_named_channel_may_do_no_more_than_others_of_the_layer(
+    layer: InMemoryChannelLayer,
+    log: Log,
+    consumer: Any,
+    type_: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Open(consumer):  # type: ignore[misc]
+        async def websocket_receive(self, message: Any) -> None:
+            log.add("reached")
+
+        http_request = lifespan_startup = websocket_receive
+
+    async def test() -> None:
+        await layer.send("a", {"type": type_})
+        await layer.send("a", note("1"))
+        async with working(Worker(Open, ["a"], layer)):
+            assert await log.wait_for(2) == ["made", ("a", "1")]
+
+    run(test)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"'{type_}' is no type for layers to send" in record.getMessage()
+
+
 def test_what_waits_stays_in_the_layer(
     layer: InMemoryChannelLayer, log: Log, consumer: Any
 ) -> None:
     async def test() -> None:
-        gate = asyncio.Event()
-
-        class Gate:
-            wait = staticmethod(gate.wait)
-
-            def __deepcopy__(self, memo: Any) -> Any:
-                return self
-
         async with working(Worker(consumer, ["a"], layer)):
-            await layer.send("a", {"type": "job.slow", "gate": Gate()})
+            await layer.send("a", {"type": "job.slow"})
             await log.wait_for(2)
             await layer.send("a", note("1"))
             await layer.send("a", note("2"))
             assert layer.statistics()["waiting"] == 2
-            gate.set()
+            log.gate.set()
             assert (await log.wait_for(5))[2:] == ["finished", ("a", "1"), ("a", "2")]
 
     run(test)
@@ -285,23 +308,15 @@ def test_stopping_lets_the_running_handler_finish_and_takes_no_more(
     layer: InMemoryChannelLayer, log: Log, consumer: Any
 ) -> None:
     async def test() -> None:
-        gate = asyncio.Event()
-
-        class Gate:
-            wait = staticmethod(gate.wait)
-
-            def __deepcopy__(self, memo: Any) -> Any:
-                return self
-
         worker = Worker(consumer, ["a"], layer)
         async with working(worker) as task:
-            await layer.send("a", {"type": "job.slow", "gate": Gate()})
+            await layer.send("a", {"type": "job.slow"})
             await layer.send("a", note("later"))
             await log.wait_for(2)
             worker.stop()
             await asyncio.sleep(0)
             assert not task.done()
-            gate.set()
+            log.gate.set()
             await task
         assert log.entries == ["made", "started", "finished"]
         assert await layer.receive("a") == note("later")
@@ -318,13 +333,9 @@ def test_a_handler_that_never_ends_is_cancelled_and_named(
 ) -> None:
     monkeypatch.setattr(worker_module, "STOP_SECONDS", 0.05)
 
-    class Never:
-        async def wait(self) -> None:
-            await asyncio.get_running_loop().create_future()
-
     async def test() -> None:
         async with working(Worker(consumer, ["a"], layer)):
-            await layer.send("a", {"type": "job.slow", "gate": Never()})
+            await layer.send("a", {"type": "job.slow"})
             await log.wait_for(2)
 
     run(test)

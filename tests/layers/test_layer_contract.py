@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy
 
-from channels.exceptions import ChannelFull
+from channels.exceptions import ChannelFull, MessageTooLarge
+from channels.layers.codec import MAX_MESSAGE
 
 HELLO = {"type": "hello"}
 
@@ -387,3 +393,94 @@ def test_threads_that_send_at_once_lose_nothing(backend: Any, run: Any) -> None:
         return [(await layer.receive("work"))["number"] for _ in range(800)]
 
     assert sorted(run(test)) == sorted(list(range(200)) * 4)
+
+
+# -- values ------------------------------------------------------------------
+
+VALUES = {
+    "text": "größe",
+    "moment": datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+    "day": date(2026, 3, 1),
+    "span": timedelta(minutes=3),
+    "id": UUID(int=7),
+    "price": Decimal("1.10"),
+    "set": {1, 2},
+    "pair": (1, "a"),
+    "numbers": {1: "one", 2: "two"},
+    "large": 1 << 70,
+    "data": b"\x00\xff",
+    "nothing": None,
+}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of the same type all the way down."""
+    if type(one) is not type(other) or one != other:
+        return False
+    if isinstance(one, dict):
+        return all(same(a, b) for a, b in zip(one.items(), other.items(), strict=True))
+    return not isinstance(one, (list, tuple)) or all(map(same, one, other))
+
+
+def test_every_value_arrives_as_it_was_sent(layer: Any, run: Any) -> None:
+    async def test() -> None:
+        message = {"type": "values", **VALUES, "nested": [VALUES, {"again": VALUES}]}
+        member = await layer.new_channel()
+        await layer.group_add("all", member)
+        await layer.send("work", message)
+        await layer.send(member, message)
+        await layer.group_send("all", message)
+        for channel in ("work", member, member):
+            assert same(await layer.receive(channel), message)
+
+    run(test)
+
+
+def test_kinds_of_text_arrive_as_text(layer: Any, run: Any) -> None:
+    async def test() -> None:
+        member = await layer.new_channel()
+        await layer.group_add("all", member)
+        message = {"type": "text", "lazy": gettext_lazy("yes"), "safe": mark_safe("<b>")}
+        await layer.send(member, message)
+        await layer.group_send("all", message)
+        for _ in range(2):
+            got = await layer.receive(member)
+            assert same(got, {"type": "text", "lazy": "yes", "safe": "<b>"})
+
+    run(test)
+
+
+def test_what_cannot_be_carried_is_refused_by_key_and_type(layer: Any, run: Any) -> None:
+    async def test() -> None:
+        member = await layer.new_channel()
+        await layer.group_add("all", member)
+        bad = {"type": "bad", "rows": [{"user": object()}]}
+        says = r"message\['rows'\]\[0\]\['user'\] is a object"
+        for send in (layer.send("work", bad), layer.send(member, bad)):
+            with pytest.raises(TypeError, match=says):
+                await send
+        for group in ("all", "nobody"):
+            with pytest.raises(TypeError, match=says):
+                await layer.group_send(group, bad)
+        large = {"type": "large", "data": [bytes(MAX_MESSAGE)]}
+        with pytest.raises(MessageTooLarge, match="layers carry up to"):
+            await layer.send(member, large)
+        with pytest.raises(MessageTooLarge, match="layers carry up to"):
+            await layer.group_send("all", large)
+        await layer.send(member, HELLO)
+        assert await layer.receive(member) == HELLO
+
+    run(test)
+
+
+def test_groups_of_channels_itself_are_not_shown_among_the_projects(layer: Any, run: Any) -> None:
+    async def test() -> None:
+        ours, theirs = await layer.new_channel(), await layer.new_channel()
+        await layer.group_add("channels.auth", ours)
+        assert layer.groups == {}
+        await layer.group_add("all", theirs)
+        assert list(layer.groups) == ["all"]
+        await layer.group_send("channels.auth", HELLO)
+        assert await layer.receive(ours) == HELLO
+
+    run(test)

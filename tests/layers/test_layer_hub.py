@@ -6,7 +6,11 @@ import asyncio
 import datetime
 from typing import Any
 
-from channels.layers.copies import copier
+import pytest
+
+from channels.exceptions import MessageTooLarge
+from channels.layers.codec import MAX_MESSAGE
+from channels.layers.copies import LARGE, copier
 from channels.layers.groups import Groups
 from channels.layers.hub import Hub
 from channels.layers.losses import Loss, Losses, Reason
@@ -246,13 +250,29 @@ def test_copies_are_equal_and_share_nothing_that_can_change() -> None:
     assert second == message == {"type": "x", "list": [{"a": (1, [2])}], "at": moment, "s": {1}}
 
 
-def test_a_message_that_contains_itself_is_copied() -> None:
+def test_what_cannot_be_carried_is_told_with_its_place() -> None:
     items: list[Any] = []
     items.append(items)
-    inner = copier({"type": "x", "list": items})()["list"]
-    for _ in range(100):
-        assert inner is not items
-        inner = inner[0]
+    with pytest.raises(ValueError, match="nested deeper than"):
+        copier({"type": "x", "list": items})
+    with pytest.raises(TypeError, match=r"message\['a'\]\[1\] is a object, which layers cannot"):
+        copier({"type": "x", "a": [1, object()]})
+    with pytest.raises(MessageTooLarge, match="Store it elsewhere"):
+        copier({"type": "x", "a": bytes(MAX_MESSAGE)})
+
+
+def test_receivers_share_the_texts_of_a_large_message_and_nothing_that_can_change() -> None:
+    text = "x" * LARGE
+    make = copier({"type": "x", "rows": [{"text": text}], "when": {datetime.date(2020, 1, 1)}})
+    first, second = make(), make()
+    assert first == second == {"type": "x", "rows": [{"text": text}], "when": first["when"]}
+    assert first["rows"][0]["text"] is second["rows"][0]["text"]
+    first["rows"][0]["text"] = ""
+    first["when"].clear()
+    assert second == make() != first
+    flat = copier({"type": "x", "text": text})
+    assert flat()["text"] is flat()["text"]
+    assert flat() is not flat()
 
 
 def test_a_kind_of_dict_becomes_a_dict() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.layers.codec import MAX_MESSAGE
 from channels.layers.local import frames
 from channels.layers.local.frames import BadFrame, FrameReader, Op, Outcome
 
@@ -98,7 +99,7 @@ def test_a_frame_without_an_op_is_refused() -> None:
 
 
 def test_the_longest_message_fits_into_a_frame() -> None:
-    payload = bytes(frames.MAX_MESSAGE)
+    payload = bytes(MAX_MESSAGE)
     longest = frames.publication(NODE, 2**64 - 1, 2**64 - 1, 0.0, b"g" * 255, payload)
     assert received(longest) == [longest]
 

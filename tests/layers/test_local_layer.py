@@ -24,7 +24,7 @@ from local_bus import (
 )
 
 from channels.exceptions import ChannelFull, MessageTooLarge
-from channels.layers.local import frames
+from channels.layers.codec import MAX_MESSAGE
 from channels.layers.local import inbox as inbox_module
 from channels.layers.local.addresses import channel_of_node, new_node
 
@@ -113,7 +113,7 @@ def test_a_message_of_a_mebibyte_is_carried_and_one_over_the_limit_refused(
         await here.group_send("news", large)
         await here.send(one.channel, large)
         assert [await one.entry(), await one.entry()] == [large, large]
-        over = {"type": "large", "data": bytes(frames.MAX_MESSAGE)}
+        over = {"type": "large", "data": bytes(MAX_MESSAGE)}
         with pytest.raises(MessageTooLarge, match="Store it elsewhere"):
             await here.group_send("news", over)
         with pytest.raises(MessageTooLarge, match="Store it elsewhere"):

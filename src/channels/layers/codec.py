@@ -24,14 +24,18 @@ from zoneinfo import ZoneInfo
 
 from msgspec import msgpack
 
-from ..exceptions import ChannelsError
+from ..exceptions import ChannelsError, MessageTooLarge
 from .kinds import Refusal, as_known, shown
 
 # JSON from a browser that nests deeper is no message; and Python itself stops at
 # 1000 frames, of which the caller has used some.
 MAX_DEPTH: Final = 100
 
-_SCALARS: Final = frozenset({str, bytes, int, float, bool, NoneType})
+# What is immutable, and the same after any journey.
+SCALARS: Final = frozenset({str, bytes, int, float, bool, NoneType})
+
+# Far above what layers are for; the specification of channel layers asks for 1 MiB.
+MAX_MESSAGE: Final = 8 << 20
 
 _encode: Final = msgpack.Encoder().encode
 
@@ -52,6 +56,17 @@ def encode(message: Mapping[Any, Any]) -> bytes:
             # A large integer or half a surrogate pair: these need an extension.
             pass
     return _encode_anything(message)
+
+
+def encode_message(message: Mapping[Any, Any]) -> bytes:
+    """Return a message to send as bytes; as `encode`, and MessageTooLarge over the limit."""
+    payload = encode(message)
+    if len(payload) > MAX_MESSAGE:
+        raise MessageTooLarge(
+            f"A message of {len(payload)} bytes; layers carry up to {MAX_MESSAGE}. "
+            "Store it elsewhere, and send where it is."
+        )
+    return payload
 
 
 def decode(data: bytes | memoryview) -> dict[Any, Any]:
@@ -76,12 +91,12 @@ def _is_plain(value: Any, depth: int) -> bool:
     """Tell whether MessagePack alone can carry `value`; sizes of integers are not looked at."""
     kind = type(value)
     if kind is dict:
-        if not _SCALARS.issuperset(map(type, value)):
+        if not SCALARS.issuperset(map(type, value)):
             return False
         value = value.values()
     elif kind is not list:
-        return kind in _SCALARS
-    if _SCALARS.issuperset(map(type, value)):
+        return kind in SCALARS
+    if SCALARS.issuperset(map(type, value)):
         return True
     return depth > 1 and all(_is_plain(item, depth - 1) for item in value)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from ..mailbox import LAYER, Mailbox, SharedMessage
 from .base import Renderer
-from .copies import copier
+from .copies import Copier
 from .hub import Hub
 from .losses import Loss, Reason
 
@@ -56,7 +56,6 @@ class Delivery:
         "_expires_at",
         "_hub",
         "_loop",
-        "_message",
         "_now",
         "_on_lost",
         "_rendered",
@@ -66,7 +65,7 @@ class Delivery:
     def __init__(
         self,
         hub: Hub,
-        message: dict[str, Any],
+        copy: Copier,
         now: float,
         expires_at: float,
         loop: asyncio.AbstractEventLoop | None,
@@ -74,8 +73,7 @@ class Delivery:
     ) -> None:
         self.lost: list[Loss] = []
         self._hub = hub
-        self._message = message
-        self._copy = copier(message)
+        self._copy = copy
         self._now = now
         self._expires_at = expires_at
         self._loop = loop
@@ -191,11 +189,12 @@ class Delivery:
         return rendering
 
     def _render(self, renderer: Renderer) -> _Rendering:
-        type_ = self._message.get("type")
+        message = self._copy()
+        type_ = message.get("type")
         try:
             if not isinstance(type_, str) or not renderer.handles(type_):
                 return _Rendering(ordinary=True)
-            return _Rendering(renderer.render(self._copy()))
+            return _Rendering(renderer.render(message))
         except Exception:
             logger.exception("Rendering a message of type %r failed; nobody gets it", type_)
             return _Rendering(failed=True)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..mailbox import Mailbox
 from .groups import Groups
+from .names import OWN_GROUPS
 from .queue import ChannelQueue, Waiter
 
 AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
@@ -208,6 +209,13 @@ class Hub:
                 channels = [name for group in groups for name in list(self.groups.get(group, ()))]
             places = map(self.attached.get, channels)
             return list({place[0]: None for place in places if place is not None})
+
+    def projects_groups(self) -> dict[str, dict[str, float]]:
+        """The groups without those of Channels itself; live while there are none of these."""
+        if OWN_GROUPS.isdisjoint(self.groups):
+            return self.groups
+        with self._lock:
+            return {name: of for name, of in self.groups.items() if name not in OWN_GROUPS}
 
     def is_member(self, group: str, channel: str) -> bool:
         members = self.groups.get(group)

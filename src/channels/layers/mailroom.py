@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ..exceptions import ChannelFull, LayerUnavailable
-from .copies import copier
+from .copies import Copier
 from .delivery import Delivery
 from .hub import Hub
 from .losses import WARN_EVERY, Loss, Losses, Reason, Report
@@ -43,26 +43,20 @@ class Mailroom:
         self._losses = Losses()
         self._closed = False
 
-    def send(
-        self, channel: str, message: dict[str, Any], expires_at: float, *, owned: bool = False
-    ) -> None:
-        """Deliver to one channel; ChannelFull if its capacity is reached.
-
-        `owned`: nobody else has `message`, so that it need not be copied.
-        """
+    def send(self, channel: str, message: dict[str, Any], expires_at: float) -> None:
+        """Deliver `message`, which nobody else has, to a channel; ChannelFull if it is full."""
         place = self.hub.attached.get(channel)
         if place is not None:
             mailbox, capacity = place
             if mailbox.loop is running_loop() and mailbox.renderer is None and not mailbox.closed:
                 # The common case, without the parts that a group needs.
-                copy = message if owned else copier(message)()
-                if not mailbox.put_layer(copy, expires_at, capacity):
+                if not mailbox.put_layer(message, expires_at, capacity):
                     raise ChannelFull(channel)
                 return
-        elif self._enqueue(channel, message if owned else copier(message)(), expires_at):
+        elif self._enqueue(channel, message, expires_at):
             return
         # A consumer on another loop reads it, or has just begun to.
-        delivery = self._delivery(message, None, expires_at)
+        delivery = self._delivery(lambda: message, None, expires_at)
         delivery.to_channel(channel)
         if delivery.lost:
             if delivery.lost[0].reason is Reason.FULL:
@@ -76,12 +70,15 @@ class Mailroom:
             raise ChannelFull(channel)
         return queued is not None
 
-    def send_to_group(self, group: str, message: dict[str, Any], expires_at: float) -> None:
-        """Deliver to every member; one that cannot take it is counted and said."""
+    def send_to_group(self, group: str, copy: Copier, expires_at: float) -> None:
+        """Deliver to every member; one that cannot take it is counted and said.
+
+        `copy` makes what one member gets (see copies.py).
+        """
         members = self.hub.members(group, self.clock())
         if not members:
             return
-        delivery = self._delivery(message, group, expires_at)
+        delivery = self._delivery(copy, group, expires_at)
         delivery.to_group(group, members)
         if delivery.lost:
             self.lost(group, delivery.lost)
@@ -108,9 +105,9 @@ class Mailroom:
     def statistics(self) -> dict[str, int]:
         return {**self.hub.statistics(), **self._losses.statistics()}
 
-    def _delivery(self, message: dict[str, Any], group: str | None, expires_at: float) -> Delivery:
+    def _delivery(self, copy: Copier, group: str | None, expires_at: float) -> Delivery:
         on_lost = partial(self.lost, group)
-        return Delivery(self.hub, message, self.clock(), expires_at, running_loop(), on_lost)
+        return Delivery(self.hub, copy, self.clock(), expires_at, running_loop(), on_lost)
 
     # -- losses ------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..mailbox import Mailbox
 from .base import BaseChannelLayer
+from .copies import copier
 from .mailroom import Mailroom, require_message
 from .names import random_letters
 
@@ -54,7 +55,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
     @property
     def groups(self) -> dict[str, dict[str, float]]:
         """Group -> {channel: time of joining, by the monotonic clock}."""
-        return self.hub.groups
+        return self.hub.projects_groups()
 
     # -- channels ----------------------------------------------------------
 
@@ -66,7 +67,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """Send `message` to one channel; ChannelFull if its capacity is reached."""
         require_message(message)
         self._require_channel(channel)
-        self._mailroom.send(channel, message, self.clock() + self.expiry)
+        self._mailroom.send(channel, copier(message)(), self.clock() + self.expiry)
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Return the next message of `channel`, waiting for it.
@@ -108,9 +109,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """
         require_message(message)
         self._require_group(group)
-        if group not in self.hub.groups:
-            return
-        self._mailroom.send_to_group(group, message, self.clock() + self.expiry)
+        # Also where nobody is there to get it: what cannot be carried is always told.
+        copy = copier(message)
+        self._mailroom.send_to_group(group, copy, self.clock() + self.expiry)
         # One turn of the loop: members that can keep up do so, and a sender in a
         # loop does not fill their mailboxes before any of them has run.
         await asyncio.sleep(0)

@@ -30,7 +30,7 @@ from django.utils.module_loading import import_string
 from .. import DEFAULT_CHANNEL_LAYER
 from ..exceptions import InvalidChannelLayerError
 from .base import BaseChannelLayer
-from .codec import decode, encode
+from .codec import decode, encode_message
 from .mailroom import require_message
 from .sync import SyncLayer
 from .waiter import running_loop
@@ -199,7 +199,7 @@ def group_send_on_commit(
     require_message(message)
     # A copy, and of the kinds that reach another process: what layers cannot carry
     # raises where the caller can see why, and lazy strings are in the caller's language.
-    copy = decode(encode(message))
+    copy = decode(encode_message(message))
     sync = _blocking(layer)
 
     def send() -> None:

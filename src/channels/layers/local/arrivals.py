@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ...exceptions import ChannelFull
 from ..codec import decode
+from ..copies import copier_of
 from ..losses import WARN_EVERY, Loss, Reason
 from ..mailroom import Mailroom
 from ..waiter import running_loop
@@ -142,8 +143,8 @@ class Arrivals:
     def _deliver(self, arrival: Arrival | Notice) -> None:
         try:
             if type(arrival) is Publication:
-                message = decode(arrival.payload)
-                self._mailroom.send_to_group(arrival.group, message, arrival.expires_at)
+                copy = copier_of(arrival.payload)
+                self._mailroom.send_to_group(arrival.group, copy, arrival.expires_at)
             elif type(arrival) is Sending:
                 self._deliver_sending(arrival)
             elif type(arrival) is Notice:
@@ -155,7 +156,7 @@ class Arrivals:
     def _deliver_sending(self, sending: Sending) -> None:
         node, id, expires_at, _, channel, payload = sending
         try:
-            self._mailroom.send(channel, decode(payload), expires_at, owned=True)
+            self._mailroom.send(channel, decode(payload), expires_at)
         except ChannelFull:
             self.node.answer(node, [id], Outcome.FULL, 0)
             return

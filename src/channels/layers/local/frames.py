@@ -20,14 +20,11 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from ..codec import decode, encode
+from ..codec import MAX_MESSAGE, decode, encode
 
 VERSION: Final = 1
 NODE_LENGTH: Final = 12
-# The longest message that crosses the bus. Far above what layers are for; the
-# specification of channel layers asks for 1 MiB.
-MAX_MESSAGE: Final = 8 << 20
-# Its head, and lists of groups.
+# With its head; and lists of groups.
 MAX_FRAME: Final = MAX_MESSAGE + (1 << 20)
 
 

@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from functools import cached_property, partial
 from typing import Any, Final, Literal, TypeVar
 
-from ...exceptions import InvalidChannelLayerError, LayerUnavailable, MessageTooLarge
+from ...exceptions import InvalidChannelLayerError, LayerUnavailable
 from ...mailbox import Mailbox
 from ..base import BaseChannelLayer
-from ..codec import decode, encode
+from ..codec import decode, encode_message
 from ..hub import Hub
 from ..losses import WARN_EVERY
 from ..mailroom import Mailroom, require_message
@@ -28,7 +28,7 @@ from .addresses import channel_of_node, node_of_channel
 from .afar import Answer, FarChannels
 from .arrivals import Arrivals
 from .calls import Call
-from .frames import MAX_MESSAGE, Item
+from .frames import Item
 from .node import WAIT_SECONDS, Node
 from .place import BusPlace, find_place
 from .processes import default_name, look_after, project_folder
@@ -140,7 +140,7 @@ class LocalChannelLayer(BaseChannelLayer):
     @property
     def groups(self) -> dict[str, dict[str, float]]:
         """Group -> {channel of this process: time of joining, by the monotonic clock}."""
-        return self.hub.groups
+        return self.hub.projects_groups()
 
     # -- channels ----------------------------------------------------------
 
@@ -172,11 +172,11 @@ class LocalChannelLayer(BaseChannelLayer):
         """Deliver in this process, or return what sends it to another one."""
         require_message(message)
         self._require_channel(channel)
-        payload = self._encode(message)
+        payload = encode_message(message)
         expires_at = self.clock() + self.expiry
         if node_of_channel(channel) != self.node.id:
             return partial(self._afar.send, channel, payload, expires_at)
-        self._mailroom.send(channel, decode(payload), expires_at, owned=True)
+        self._mailroom.send(channel, decode(payload), expires_at)
         return None
 
     async def receive(self, channel: str) -> dict[str, Any]:
@@ -286,7 +286,7 @@ class LocalChannelLayer(BaseChannelLayer):
     def _prepare_group_send(self, group: str, message: dict[str, Any]) -> bytes:
         require_message(message)
         self._require_group(group)
-        return self._encode(message)
+        return encode_message(message)
 
     # -- the whole ---------------------------------------------------------
 
@@ -403,15 +403,6 @@ class LocalChannelLayer(BaseChannelLayer):
             ) from None
         finally:
             self.node.abandon(call)
-
-    def _encode(self, message: dict[str, Any]) -> bytes:
-        payload = encode(message)
-        if len(payload) > MAX_MESSAGE:
-            raise MessageTooLarge(
-                f"A message of {len(payload)} bytes; the local layer carries up to {MAX_MESSAGE}. "
-                "Store it elsewhere, and send where it is."
-            )
-        return payload
 
     # Checking a name takes longer than delivering to it, so what is known is not
     # checked again.
