@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from .generic.json_text import dumps
 from .mailbox import SharedMessage
 from .types import Message
 
@@ -63,7 +63,7 @@ class broadcast:
             return None
         if isinstance(content, (bytes, bytearray)):
             return SharedMessage(None, bytes(content))
-        return SharedMessage(content if isinstance(content, str) else json.dumps(content), None)
+        return SharedMessage(content if isinstance(content, str) else dumps(content), None)
 
     def __get__(self, instance: Any, owner: type[Any]) -> Callable[[Message], Any]:
         if instance is None:
@@ -74,8 +74,9 @@ class broadcast:
             )
         if not hasattr(instance, "send_rendered"):
             raise TypeError(
-                f"@broadcast is for WebSocket consumers; {owner.__qualname__} should derive from "
-                "one of channels.generic.websocket, or handle this message without @broadcast."
+                f"@broadcast is for WebSockets and event streams; {owner.__qualname__} should "
+                "derive from a class of channels.generic.websocket or channels.generic.sse, or "
+                "handle this message without @broadcast."
             )
         return lambda event: instance.send_rendered(self.render(owner, event))
 

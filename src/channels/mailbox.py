@@ -125,6 +125,7 @@ class Mailbox:
         "inlet",
         "layer_count",
         "loop",
+        "on_disconnect",
         "renderer",
         "sink",
         "waiter",
@@ -148,6 +149,8 @@ class Mailbox:
         # Set by a consumer whose class is on the fast lane (see broadcast.py).
         self.renderer: Any = None
         self.sink: Sink | None = None
+        # Set by a consumer that must know at once, not when its turn comes.
+        self.on_disconnect: Callable[[], None] | None = None
         # Set by a consumer whose class defines `layer_reconnected`.
         self.wants_notices = False
         # Its reader asks whether there are any; all else goes through methods.
@@ -188,6 +191,8 @@ class Mailbox:
             self._last = message
             self.entries.append((DISCONNECT, message, 0))
             self._wake()
+            if self.on_disconnect is not None:
+                self.on_disconnect()
 
     def put_notice(self, may_have_missed: bool) -> None:
         """Queue a notice that the layer is connected again, if the reader wants any.

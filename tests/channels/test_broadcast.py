@@ -274,7 +274,7 @@ def test_on_a_consumer_of_another_kind_it_is_an_error_that_says_what_to_do() -> 
             return "x"
 
     assert renderer_of(Plain) is None
-    with pytest.raises(TypeError, match=r"Plain should derive from one of channels\.generic"):
+    with pytest.raises(TypeError, match=r"Plain should derive from a class of channels\.generic"):
         Plain().room_message  # noqa: B018
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels.generic.http import AsyncHttpConsumer
+from channels.layers import InMemoryChannelLayer
 from channels.testing import ApplicationCommunicator, HttpCommunicator
 
 
@@ -106,5 +107,151 @@ def test_a_body_that_is_no_bytes_is_an_error() -> None:
     async def test() -> None:
         with pytest.raises(TypeError, match="Body is not bytes: str 'text'"):
             await HttpCommunicator(Text, "GET", "/").get_response()
+
+    run(test)
+
+
+# -- streams and long polls --------------------------------------------------
+
+
+REQUEST = {"type": "http.request", "body": b""}
+SCOPE = {"type": "http", "path": "/", "headers": []}
+
+
+class Streamer(AsyncHttpConsumer):
+    """Sends a first piece, then waits for ever; tells what became of it."""
+
+    async def handle(self, body: bytes) -> None:
+        await self.send_headers()
+        await self.send_body(b"first", more_body=True)
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    async def disconnect(self) -> None:
+        log.append("disconnect")
+
+
+log: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log() -> None:
+    log.clear()
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_stream_ends_it() -> None:
+    async def test() -> None:
+        client = ApplicationCommunicator(Streamer, SCOPE)
+        await client.send_input(REQUEST)
+        await client.receive_output()
+        await client.receive_output()
+        await client.send_input({"type": "http.disconnect"})
+        await client.wait()
+
+    run(test)
+    assert log == ["cancelled", "disconnect"]
+
+
+def test_a_client_that_leaves_before_the_answer_lets_the_work_finish() -> None:
+    class Writer(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            await gate.wait()
+            log.append("written")
+            await self.send_response(200, b"done")
+            log.append("never")
+
+        async def disconnect(self) -> None:
+            log.append("disconnect")
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Writer, SCOPE)
+        await client.send_input(REQUEST)
+        await client.send_input({"type": "http.disconnect"})
+        assert await client.receive_nothing(0.02)
+        gate.set()
+        await client.wait()
+
+    gate = asyncio.Event()
+    run(test)
+    assert log == ["written", "disconnect"]
+
+
+def test_a_timeout_of_the_handlers_own_is_still_an_error() -> None:
+    class Slow(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            await self.send_headers()
+            async with asyncio.timeout(0):
+                await asyncio.get_running_loop().create_future()
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Slow, SCOPE)
+        await client.send_input(REQUEST)
+        await client.receive_output()
+        with pytest.raises(TimeoutError):
+            await client.wait()
+
+    run(test)
+
+
+class LongPoll(AsyncHttpConsumer):
+    """As Channels 2.1 documented it: the answer comes from a message of the layer."""
+
+    async def handle(self, body: bytes) -> None:
+        await self.channel_layer.group_add("poll", self.channel_name)
+        await self.send_headers(headers=[(b"content-type", b"application/json")])
+        await self.send_body(b"", more_body=True)
+
+    async def poll_message(self, event: Any) -> None:
+        await self.send_body(event["text"].encode(), more_body=event.get("more", False))
+
+    async def disconnect(self) -> None:
+        log.append("disconnect")
+
+
+def test_a_long_poll_is_answered_by_a_layer_message(layer: InMemoryChannelLayer) -> None:
+    async def test() -> None:
+        client = HttpCommunicator(LongPoll, "GET", "/")
+        await client.send_input(REQUEST)
+        assert (await client.receive_output())["status"] == 200
+        assert (await client.receive_output())["more_body"]
+        assert await client.receive_nothing(0.02)
+        assert log == []
+        await layer.group_send("poll", {"type": "poll.message", "text": "a", "more": True})
+        await layer.group_send("poll", {"type": "poll.message", "text": "b"})
+        assert [(await client.receive_output())["body"] for _ in range(2)] == [b"a", b"b"]
+        await client.wait()
+        assert layer.groups == {}
+
+    run(test)
+    assert log == ["disconnect"]
+
+
+def test_a_long_poll_ends_with_its_client(layer: InMemoryChannelLayer) -> None:
+    async def test() -> None:
+        client = HttpCommunicator(LongPoll, "GET", "/")
+        await client.send_input(REQUEST)
+        await client.receive_output()
+        await client.receive_output()
+        await client.send_input({"type": "http.disconnect"})
+        await client.wait()
+        assert layer.groups == {}
+
+    run(test)
+    assert log == ["disconnect"]
+
+
+def test_a_handle_that_answers_nothing_ends_the_consumer() -> None:
+    class Silent(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            pass
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Silent, SCOPE)
+        await client.send_input(REQUEST)
+        await client.wait()
+        assert await client.receive_nothing(0)
 
     run(test)

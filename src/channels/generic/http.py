@@ -1,21 +1,35 @@
-"""HTTP consumers: the whole request in, a response sent in pieces."""
+"""HTTP consumers: the whole request in, a response sent in pieces.
+
+`handle()` may end with the response still open (`more_body=True`): then the
+consumer lives on, and a message of the layer can finish it. That is long-polling.
+A client that leaves in the middle of a response cancels `handle()`, as Django does
+with its views; one that leaves before lets it finish, since the request may have
+been a write.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..consumer import AsyncConsumer
 from ..exceptions import StopConsumer
-from ..types import Header, Message
+from ..intake import Intake
+from ..types import ClientDisconnected, Header, Message, Receive
 
 
 class AsyncHttpConsumer(AsyncConsumer):
     """Answers an HTTP request; the response may be streamed for as long as it takes."""
 
+    # The response has begun; all of it has been sent; the client has left.
+    _begun = _complete = _left = False
+    _disconnected = False
+    # Around a running handle().
+    _handling: asyncio.Timeout | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.body: list[bytes] = []
-        self._disconnected = False
 
     async def send_headers(
         self,
@@ -39,25 +53,73 @@ class AsyncHttpConsumer(AsyncConsumer):
         await self.send_body(body)
 
     async def handle(self, body: bytes) -> None:
-        """Answer the request, with `send_response` or the methods below it."""
+        """Answer the request, with `send_response` or the methods below it.
+
+        A response that is left open here is finished later, from a handler of a layer
+        message; until then the client waits.
+        """
         raise NotImplementedError("Subclasses of AsyncHttpConsumer must provide a handle() method.")
 
     async def disconnect(self) -> None:
         """Clean up. Called once, after the response or when the client has gone."""
+
+    # -- inside ------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Send one ASGI event; ClientDisconnected if the client has left."""
+        if self._left and not self._complete:
+            # Not every server tells; a stream without an end would go on for nobody.
+            raise ClientDisconnected("The client has left.")
+        await super().send(message)
+        self._begun = True
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._complete = True
 
     async def http_request(self, message: Message) -> None:
         self.body.append(message.get("body", b""))
         if message.get("more_body"):
             return
         try:
-            await self.handle(b"".join(self.body))
-        finally:
+            await self._handle_while_there(b"".join(self.body))
+        except BaseException:
             await self._disconnect_once()
+            raise
+        if self._begun and not self._complete and not self._left:
+            return
+        await self._disconnect_once()
         raise StopConsumer()
 
     async def http_disconnect(self, message: Message) -> None:
         await self._disconnect_once()
         raise StopConsumer()
+
+    async def dispatch(self, message: Message) -> None:
+        """Call the handler of one message; the consumer ends with its response."""
+        await super().dispatch(message)
+        if self._complete:
+            await self._disconnect_once()
+            raise StopConsumer()
+
+    async def _handle_while_there(self, body: bytes) -> None:
+        # A timeout of no time: it can be made to expire, and then cancels this block alone.
+        handling = self._handling = asyncio.timeout(None)
+        try:
+            async with handling:
+                await self.handle(body)
+        except TimeoutError:
+            if not handling.expired():
+                raise
+        finally:
+            self._handling = None
+
+    async def _enter(self, intake: Intake, receive: Receive) -> None:
+        intake.mailbox.on_disconnect = self._client_left
+        await super()._enter(intake, receive)
+
+    def _client_left(self) -> None:
+        self._left = True
+        if self._handling is not None and self._begun and not self._complete:
+            self._handling.reschedule(asyncio.get_running_loop().time())
 
     async def _disconnect_once(self) -> None:
         if not self._disconnected:

@@ -6,7 +6,6 @@ may block. What they say and hear is built in messages.py; here is only when.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..consumer import AsyncConsumer, SyncConsumer
 from ..exceptions import AcceptConnection, DenyConnection, StopConsumer
 from ..mailbox import SharedMessage
 from ..types import Header, Message
+from .json_text import dumps, loads
 from .messages import (
     UNSUPPORTED_DATA,
     accept_event,
@@ -126,11 +126,11 @@ class JsonWebsocketConsumer(WebsocketConsumer):
 
     @classmethod
     def decode_json(cls, text_data: str) -> Any:
-        return json.loads(text_data)
+        return loads(text_data)
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
-        return json.dumps(content)
+        return dumps(content)
 
 
 class AsyncWebsocketConsumer(AsyncConsumer):
@@ -234,8 +234,8 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
-        return json.loads(text_data)
+        return loads(text_data)
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
-        return json.dumps(content)
+        return dumps(content)
