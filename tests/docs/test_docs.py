@@ -37,7 +37,7 @@ from channels.server import ServerConfig
 DOCS = ROOT / "docs"
 SERVER, LAYERS, CONSUMERS = DOCS / "server.md", DOCS / "layers.md", DOCS / "consumers.md"
 # What a block may be, and so what happens to it. `text` holds drawings and log lines.
-LANGUAGES = {"python", "sh", "text", "check"}
+LANGUAGES = {"python", "sh", "text", "js", "check"}
 # Of the example project; test_docs_readme.py runs them there.
 PROJECT_MARKS = ("file:", "append:", "client")
 CONSTANT_PAGES = [SERVER, LAYERS, CONSUMERS]
