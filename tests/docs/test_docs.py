@@ -40,7 +40,7 @@ SERVER, LAYERS, CONSUMERS = DOCS / "server.md", DOCS / "layers.md", DOCS / "cons
 LANGUAGES = {"python", "sh", "text", "js", "check"}
 # Of the example project; test_docs_readme.py runs them there.
 PROJECT_MARKS = ("file:", "append:", "client")
-CONSTANT_PAGES = [SERVER, LAYERS, CONSUMERS]
+CONSTANT_PAGES = [SERVER, LAYERS, CONSUMERS, DOCS / "authentication.md"]
 
 
 def of(page: Path) -> str:

@@ -111,9 +111,9 @@ def test_the_response_names_the_subprotocol_and_the_headers_of_the_application()
 
 
 def test_a_subprotocol_that_was_not_offered_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'xmpp' was not offered by the client \(offered: 'chat'"):
+    with pytest.raises(ValueError, match=r"'xmpp' was not offered by the client, which offered 1"):
         accept_response(Handshake(KEY, ["chat"], []), "xmpp", [])
-    with pytest.raises(ValueError, match=r"offered: none"):
+    with pytest.raises(ValueError, match="which offered 0"):
         accept_response(Handshake(KEY, [], []), "xmpp", [])
 
 

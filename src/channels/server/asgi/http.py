@@ -8,6 +8,7 @@ application that fails right after `http.response.start` still becomes a 500.
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # A body of this size is written beside its head, not copied behind it.
 JOIN_LIMIT: Final = 16384
+# Parameters of a query string that log lines do not show: credentials.
+_CREDENTIAL: Final = re.compile(rb"((?:^|&)(?:ticket|token|access_token)=)[^&]+", re.IGNORECASE)
 
 
 class State(enum.Enum):
@@ -238,7 +241,7 @@ class Exchange:
         scope = self.scope
         target = scope["raw_path"]
         if scope["query_string"]:
-            target += b"?" + scope["query_string"]
+            target += b"?" + _CREDENTIAL.sub(rb"\1***", scope["query_string"])
         details = {
             "path": target.decode("latin-1"),
             "status": self.status,
