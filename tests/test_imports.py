@@ -109,7 +109,7 @@ def allowed(module: str, name: str) -> bool:
     if within(name, "channels.testing"):
         return within(module, "channels.testing")
     if within(name, "channels.server"):
-        return within(module, "channels.management", "channels.testing", "channels.__main__")
+        return within(module, "channels.management", "channels.testing", "channels.command")
     if within(name, "channels.layers") and not within(module, "channels.layers"):
         return name == "channels.layers"
     return True

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import re_path
 from django.urls.exceptions import Resolver404
-from django.urls.resolvers import RegexPattern, RoutePattern, URLPattern, URLResolver
 
 from .consumer import as_application
 from .http import AsgiHandler, LazyAsgiHandler
+from .reversing import URLConf, path_of
+from .routes import Matcher, url_route
+from .security.denial import deny
 from .threads import lane
 from .types import ASGIApplication, Receive, Scope, Send
 
@@ -30,6 +33,7 @@ __all__ = [
     "ProtocolTypeRouter",
     "URLRouter",
     "get_default_application",
+    "reverse",
     "url",
 ]
 
@@ -37,12 +41,6 @@ logger = logging.getLogger("channels.routing")
 
 # django.conf.urls.url, which Django 4 removed, under the name that old code uses.
 url = re_path
-
-# Where middleware keeps the application it wraps: ours, Channels' validators',
-# and that of other ASGI libraries.
-INNER_ATTRIBUTES: Final = ("inner", "application", "app")
-# No real stack of middleware is deeper; objects that invent attributes may be.
-MAX_MIDDLEWARE_DEPTH: Final = 32
 
 
 class NoRoute(Resolver404):
@@ -67,6 +65,26 @@ def get_default_application() -> ASGIApplication:
     if not hasattr(module, name):
         raise ImproperlyConfigured(f"Cannot find {name!r} in ASGI_APPLICATION module {path}")
     return as_application(getattr(module, name))
+
+
+def reverse(
+    viewname: Any,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    current_app: str | None = None,
+    *,
+    application: Any = None,
+    protocol: str = "websocket",
+    query: Any = None,
+) -> str:
+    """Return the path of a route by its name, or by the class of its consumer.
+
+    Looked for behind `application`, a router for instance; without one behind the
+    setting ASGI_APPLICATION, under `protocol`. Namespaces and the script prefix are as
+    with Django's `reverse`. NoReverseMatch if nothing fits.
+    """
+    found = get_default_application() if application is None else application
+    return path_of(viewname, URLConf(found, protocol), args, kwargs, current_app, query)
 
 
 class ProtocolTypeRouter:
@@ -107,27 +125,26 @@ async def _answer_lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-class _Route(NamedTuple):
-    pattern: Any
-    application: ASGIApplication
-    default_args: Mapping[str, Any]
-
-
 class URLRouter:
     """Sends a scope to the application of the first route that matches its path.
 
-    Routes are made with `path` and `re_path`. The application finds what they
-    captured in `scope["url_route"]`, as `args` and `kwargs`; a route's extra
-    arguments override its captures. Routers nest, directly or inside middleware
-    that keeps its application as `inner`, `application` or `app`; other middleware
-    around a router says so with an attribute `_path_routing = True`.
+    Routes are made with `path` and `re_path`, around applications or `include()`. The
+    application finds what they captured in `scope["url_route"]`, as `args` and
+    `kwargs`; a route's extra arguments override its captures. Routers nest, directly
+    or inside middleware that keeps its application as `inner`, `application` or `app`;
+    other middleware around a router says so with an attribute `_path_routing = True`.
     """
 
     _path_routing = True
 
     def __init__(self, routes: Sequence[Any]) -> None:
         self.routes = routes
-        self._compiled = [_compile(route) for route in routes]
+        self._matcher.check(routes)
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        # Not made in __init__, which a subclass may leave out.
+        return Matcher()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path_remaining", scope.get("path"))
@@ -150,11 +167,14 @@ class URLRouter:
         rest: str | None = path if nested else _below_root(path, scope.get("root_path", ""))
         if rest is None:
             return
-        rest = rest.lstrip("/")
-        for route in self._compiled:
-            match = route.pattern.match(rest)
-            if match is not None:
-                yield route.application, _narrowed(scope, match, route.default_args)
+        outer = scope.get("url_route", {})
+        for match in self._matcher.matches(self.routes, rest.lstrip("/")):
+            inner_scope = {
+                **scope,
+                "path_remaining": match.remaining,
+                "url_route": url_route(outer, match),
+            }
+            yield match.application, inner_scope
 
 
 def _below_root(path: str, root_path: str) -> str | None:
@@ -165,77 +185,12 @@ def _below_root(path: str, root_path: str) -> str | None:
     return None if root else path
 
 
-def _narrowed(
-    scope: Scope, match: tuple[str, Any, dict[str, Any]], default_args: Mapping[str, Any]
-) -> Scope:
-    remaining, args, kwargs = match
-    outer = scope.get("url_route", {})
-    url_route = {
-        "args": (*outer.get("args", ()), *args),
-        "kwargs": {**outer.get("kwargs", {}), **kwargs, **default_args},
-    }
-    return {**scope, "path_remaining": remaining, "url_route": url_route}
-
-
-def _compile(route: Any) -> _Route:
-    if isinstance(route, URLResolver):
-        raise ImproperlyConfigured(
-            f"{route}: include() is not supported in URLRouter. "
-            "Use nested URLRouter instances instead."
-        )
-    if not isinstance(route, URLPattern):
-        raise ImproperlyConfigured(
-            f"A route of URLRouter is made with path() or re_path(), but this is {route!r:.200}."
-        )
-    application = as_application(route.callback)
-    pattern = _prefix(route.pattern) if _routes_further(application) else route.pattern
-    return _Route(pattern, application, route.default_args)
-
-
-def _prefix(pattern: Any) -> RegexPattern | RoutePattern:
-    """A copy of a pattern that may leave something of the path for a nested router."""
-    if not isinstance(pattern, (RegexPattern, RoutePattern)):
-        raise ValueError(f"Unsupported pattern type: {type(pattern)}")
-    return type(pattern)(str(pattern), pattern.name, is_endpoint=False)
-
-
-def _routes_further(application: Any) -> bool:
-    """Whether a URLRouter stands somewhere behind this application."""
-    for _ in range(MAX_MIDDLEWARE_DEPTH):
-        if getattr(application, "_path_routing", False) is True:
-            return True
-        for name in INNER_ATTRIBUTES:
-            inner = getattr(application, name, None)
-            if callable(inner):
-                application = inner
-                break
-        else:
-            return False
-    return False
-
-
 async def _answer_not_found(scope: Scope, path: str, receive: Receive, send: Send) -> None:
     type_ = scope["type"]
     if type_ not in ("http", "websocket"):
         raise ValueError(f"No route found for path {path!r}.")
     logger.warning("No route found for path %r (%s); answering 404.", path, type_)
-    if type_ == "http":
-        await _send_plain_404(send, "http.response")
-    elif (await receive())["type"] == "websocket.connect":
-        if "websocket.http.response" in (scope.get("extensions") or {}):
-            await _send_plain_404(send, "websocket.http.response")
-        else:
-            await send({"type": "websocket.close"})
-
-
-async def _send_plain_404(send: Send, type_: str) -> None:
-    body = b"Not Found"
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": f"{type_}.start", "status": 404, "headers": headers})
-    await send({"type": f"{type_}.body", "body": body})
+    await deny(scope, receive, send, 404, "Not Found")
 
 
 class ChannelNameRouter:

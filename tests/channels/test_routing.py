@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ from calls import CONNECT, DISCONNECT, Recorder, call, http_scope, websocket_sco
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
 from django.urls.exceptions import Resolver404
+from django.urls.resolvers import LocalePrefixPattern, RegexPattern, URLPattern, URLResolver
 
 from channels.consumer import AsyncConsumer
 from channels.http import AsgiHandler
@@ -28,6 +31,21 @@ from channels.routing import (
 class Greeter(AsyncConsumer):
     async def websocket_connect(self, message: Any) -> None:
         await self.send({"type": "websocket.accept"})
+
+
+class Year:
+    regex = "[0-9]{4}"
+
+    def to_python(self, text: str) -> int:
+        if int(text) < 1900:
+            raise ValueError(text)
+        return int(text)
+
+    def to_url(self, year: int) -> str:
+        return str(year)
+
+
+register_converter(Year, "year")
 
 
 def routed(router: Any, path_: str, **more: Any) -> list[dict[str, Any]]:
@@ -230,9 +248,179 @@ def test_several_leading_slashes_count_as_one() -> None:
     assert len(app.scopes) == 1
 
 
-def test_include_is_refused_when_the_router_is_made() -> None:
-    with pytest.raises(ImproperlyConfigured, match="Use nested URLRouter instances instead"):
-        URLRouter([path("api/", include([path("chat/", Recorder())]))])
+def test_converters_decide_whether_a_route_fits() -> None:
+    number, year = Recorder(), Recorder()
+    router = URLRouter([path("<year:x>/", year), path("<int:x>/", number)])
+    routed(router, "/1850/")
+    routed(router, "/2024/")
+    assert number.scope["url_route"]["kwargs"] == {"x": 1850}
+    assert year.scope["url_route"]["kwargs"] == {"x": 2024}
+
+
+def test_routes_that_change_later_are_heeded() -> None:
+    first, second, third = Recorder(), Recorder(), Recorder()
+    routes = [path("a/", first)]
+    router = URLRouter(routes)
+    routes.append(path("b/", second))
+    routed(router, "/b/")
+    routes[1].callback = third
+    routed(router, "/b/")
+    routes.clear()
+    assert routed(router, "/a/") == [{"type": "websocket.close"}]
+    assert [len(app.scopes) for app in (first, second, third)] == [0, 1, 1]
+
+
+def test_routes_can_be_read_and_lead_to_their_consumers() -> None:
+    routes = [path("chat/", Greeter.as_asgi(), name="chat")]
+    router: Any = URLRouter(routes)
+    assert router.routes is routes
+    assert router.routes[0].callback.consumer_class is Greeter
+
+
+def test_what_is_no_route_is_told_when_the_router_is_made() -> None:
+    for wrong in (Recorder(), ("chat/", Greeter), "chat/"):
+        with pytest.raises(ImproperlyConfigured, match="made with path\\(\\) or re_path"):
+            URLRouter([wrong])
+
+
+def test_a_pattern_of_an_unknown_kind_cannot_be_a_prefix() -> None:
+    route = URLPattern(LocalePrefixPattern(), URLRouter([]))
+    with pytest.raises(ValueError, match="Unsupported pattern type"):
+        URLRouter([route])
+
+
+# -- subclasses ----------------------------------------------------------------
+
+
+def test_routers_can_be_subclassed_with_a_call_of_their_own() -> None:
+    seen: list[str] = []
+
+    class Types(ProtocolTypeRouter):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["type"])
+            await super().__call__(scope, receive, send)
+
+    class Paths(URLRouter):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["path"])
+            await super().__call__(dict(scope, tenant="x"), receive, send)
+
+    app = Recorder()
+    routed(Types({"websocket": Paths([path("a/", Paths([path("b/", app)]))])}), "/a/b/")
+    assert seen == ["websocket", "/a/b/", "/a/b/"]
+    assert app.scope["tenant"] == "x"
+
+
+def test_a_url_router_may_set_its_routes_by_itself() -> None:
+    class Discovering(URLRouter):
+        def __init__(self) -> None:
+            self.routes = [path("chat/", Greeter)]
+
+    assert routed(Discovering(), "/chat/") == [{"type": "websocket.accept"}]
+
+
+def test_applications_can_be_exchanged_in_the_mapping() -> None:
+    first, second = Recorder(), Recorder()
+    router = ProtocolTypeRouter({"websocket": first})
+    assert router.application_mapping["websocket"] is first
+    router.application_mapping["websocket"] = second
+    routed(router, "/")
+    assert (len(first.scopes), len(second.scopes)) == (0, 1)
+
+
+# -- include -------------------------------------------------------------------
+
+
+def module_of(name: str, **attributes: Any) -> str:
+    module = ModuleType(name)
+    module.__dict__.update(attributes)
+    sys.modules[name] = module
+    return name
+
+
+def test_a_list_of_routes_can_be_included() -> None:
+    app = Recorder()
+    routed(URLRouter([path("api/", include([path("chat/", app)]))]), "/api/chat/")
+    assert app.scope["path_remaining"] == ""
+
+
+@pytest.mark.parametrize("name", ["urlpatterns", "websocket_urlpatterns"])
+def test_a_module_can_be_included_by_its_name(name: str) -> None:
+    app = Recorder()
+    module = module_of(f"included_{name}", **{name: [path("chat/", app)]})
+    routed(URLRouter([path("api/", include(module))]), "/api/chat/")
+    assert len(app.scopes) == 1
+
+
+def test_a_modules_websocket_urlpatterns_come_before_its_views() -> None:
+    app, view = Recorder(), Recorder()
+    module = module_of(
+        "included_both", urlpatterns=[path("a/", view)], websocket_urlpatterns=[path("a/", app)]
+    )
+    routed(URLRouter([path("", include(module))]), "/a/")
+    assert (len(app.scopes), len(view.scopes)) == (1, 0)
+
+
+def test_a_module_without_routes_is_told_when_the_router_is_made() -> None:
+    module = module_of("included_nothing", routes=[])
+    with pytest.raises(ImproperlyConfigured, match=r"'included_nothing'.*has neither"):
+        URLRouter([path("", include(module))])
+    with pytest.raises(ImproperlyConfigured, match="made with path"):
+        URLRouter([path("", include(["chat/"]))])
+
+
+def test_includes_nest_and_share_what_they_capture() -> None:
+    app = Recorder()
+    rooms = [path("room/<slug:room>/", app, kwargs={"own": 1, "both": "inner"})]
+    teams = [path("team/<int:team>/", include(rooms), kwargs={"both": "outer", "team": 9})]
+    routed(URLRouter([path("<slug:site>/", include(teams))]), "/a/team/1/room/b/")
+    assert app.scope["url_route"]["kwargs"] == {
+        "site": "a",
+        "team": 9,
+        "room": "b",
+        "own": 1,
+        "both": "inner",
+    }
+
+
+@pytest.mark.parametrize("url_path", ["a/1/", "b/1/", "c/1/", "d/1/"])
+def test_includes_capture_exactly_what_djangos_resolver_says(url_path: str) -> None:
+    app = Recorder()
+    inner = [re_path(r"^(\d+)/$", app)]
+    routes = [
+        re_path(r"^(a)/", include(inner)),
+        re_path(r"^(?P<letter>b)/", include(inner)),
+        re_path(r"^(c)/", include([re_path(r"^(?P<number>\d+)/$", app)])),
+        re_path(r"^(d)/", include(inner), kwargs={"extra": 1}),
+    ]
+    routed(URLRouter(routes), f"/{url_path}")
+    expected = URLResolver(RegexPattern(r"^"), routes).resolve(url_path)
+    assert app.scope["url_route"] == {"args": expected.args, "kwargs": expected.kwargs}
+
+
+def test_routers_and_includes_nest_in_each_other_through_middleware() -> None:
+    app = Recorder()
+    router = BaseMiddleware(URLRouter([path("x/", include([path("<int:c>/", app)]))]))
+    routed(URLRouter([path("<int:a>/", include([path("<int:b>/", router)]))]), "/1/2/x/3/")
+    assert app.scope["url_route"]["kwargs"] == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_nested_router_in_an_include_that_finds_nothing_leaves_it_to_the_next_route() -> None:
+    app, other = Recorder(), Recorder()
+    nested = URLRouter([path("nothing/", other)])
+    router = URLRouter([path("a/", include([path("", nested)])), path("a/b/", app)])
+    routed(router, "/a/b/")
+    assert (len(app.scopes), len(other.scopes)) == (1, 0)
+
+
+def test_an_include_without_the_path_is_a_404() -> None:
+    router = URLRouter([path("a/", include([path("b/", Recorder())]))])
+    assert routed(router, "/a/c/") == [{"type": "websocket.close"}]
+
+
+def test_consumer_classes_in_an_include_will_do_for_applications() -> None:
+    router = URLRouter([path("a/", include(([path("b/", Greeter)], "chat"), namespace="x"))])
+    assert routed(router, "/a/b/") == [{"type": "websocket.accept"}]
 
 
 def test_a_scope_without_a_path_is_an_error() -> None:

@@ -1,0 +1,1 @@
+"""The `channels` command, one file for each of its commands."""
