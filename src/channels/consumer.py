@@ -149,15 +149,37 @@ class AsyncConsumer:
     channel_layer: Any
     channel_name: str
     _serves_one_scope: bool
+    _as_made: dict[str, Any]
+    _in_use = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("type") == "lifespan" and not hasattr(self, "lifespan_startup"):
             # ASGI lifespan 2.0: raising, with nothing read, says that we do without.
             raise UnknownMessageType(f"{name_that_thing(self)} has no handler for lifespan events")
-        if "_serves_one_scope" not in self.__dict__:
-            # An instance used as an application serves each scope with a copy of
-            # its own, or connections would overwrite each other's state.
-            self = copy.copy(self)
+        if "_serves_one_scope" in self.__dict__:
+            return await self._serve(scope, receive, send)
+        one = self._for_one_scope()
+        try:
+            await one._serve(scope, receive, send)
+        finally:
+            one._in_use = False
+
+    def _for_one_scope(self) -> AsyncConsumer:
+        """An instance used as an application: who comes while it serves gets a copy.
+
+        Or connections would overwrite each other's state. The copy is of the instance
+        as it was made; what the only connection leaves in it can be read afterwards.
+        """
+        if self._in_use:
+            other = copy.copy(self)
+            other.__dict__ = dict(self._as_made)
+            return other
+        if "_as_made" not in self.__dict__:
+            self._as_made = dict(self.__dict__)
+        self._in_use = True
+        return self
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         async with lane("sockets", type(self).__qualname__) as active:
             # Messages of a named channel that nobody works on yet belong to the layer.

@@ -16,11 +16,14 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from .threads import in_lane
 
 
-def close_old_connections() -> None:
-    """Close this thread's connections that are unusable or past CONN_MAX_AGE."""
+def close_old_connections(**kwargs: Any) -> None:
+    """Close this thread's connections that are unusable or past CONN_MAX_AGE.
+
+    Django's own, under the name that tests replace. A signal's arguments are ignored.
+    """
     from django import db
 
-    db.close_old_connections()
+    db.close_old_connections(**kwargs)
 
 
 class DatabaseSyncToAsync(SyncToAsync[..., Any]):

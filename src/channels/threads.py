@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from types import TracebackType
 from typing import Any, Final
 
@@ -241,3 +241,12 @@ def test_lane() -> Iterator[None]:
 
 
 test_lane.__test__ = False  # type: ignore[attr-defined]
+
+
+def context_of_the_lane_alone() -> Context:
+    """A context as a server's connections begin with: empty, but for the active lane."""
+    fresh = Context()
+    fresh.run(_active.set, _active.get())
+    variable: ContextVar[Any] = SyncToAsync.thread_sensitive_context
+    fresh.run(variable.set, variable.get(None))
+    return fresh

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -79,6 +80,19 @@ def test_it_is_made_outside_a_loop_and_starts_when_first_used() -> None:
         assert await communicator.receive_output() == {"type": "user", "user": "late"}
 
     run(test)
+
+
+def test_context_variables_of_the_test_stay_with_the_test() -> None:
+    variable = ContextVar("variable", default="nothing")
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "seen", "of": variable.get()})
+
+    async def test() -> Any:
+        variable.set("the test's own")
+        return await ApplicationCommunicator(application, {"type": "test"}).receive_output()
+
+    assert run(test)["of"] == "nothing"
 
 
 def test_a_timeout_leaves_the_application_running() -> None:
@@ -395,7 +409,7 @@ def test_exactly_one_of_text_and_bytes_is_sent() -> None:
         ({"type": "websocket.close"}, "Expected type 'websocket.send', but was 'websocket.close'"),
         ({"type": "websocket.send"}, "exactly one"),
         ({"type": "websocket.send", "text": "a", "bytes": b"b"}, "exactly one"),
-        ({"type": "websocket.send", "text": b"a"}, "text must be str"),
+        ({"type": "websocket.send", "text": b"a"}, "Text frame payload is not str"),
     ],
 )
 def test_receiving_something_else_is_an_assertion_error(event: Any, text: str) -> None:

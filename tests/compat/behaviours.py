@@ -95,10 +95,15 @@ def is_ours() -> bool:
 
 
 def set_up_django(**settings: Any) -> None:
-    """Settings as a small project has them; a module of rows calls this before it imports."""
+    """Settings as a small project has them; a module of rows calls this before it imports.
+
+    The test that lists the rows imports them too, in a process that has settings: those stay.
+    """
     import django
     from django.conf import settings as django_settings
 
+    if django_settings.configured:
+        return
     defaults: dict[str, Any] = {
         "SECRET_KEY": "not a secret",
         "ALLOWED_HOSTS": ["*"],
@@ -126,9 +131,18 @@ def observed(row: Row) -> Any:
     try:
         seen = asyncio.run(bounded()) if inspect.iscoroutinefunction(row.observe) else row.observe()
         # As it arrives on the other side: tuples become lists here too.
-        return json.loads(json.dumps(seen))
-    except Exception as error:
+        return json.loads(json.dumps(seen, default=plain))
+    except (Exception, asyncio.CancelledError) as error:
         return {"the row itself failed": repr(error)}
+
+
+def plain(value: Any) -> Any:
+    """What JSON does not know, as a value that it does: bytes as Python writes them."""
+    if isinstance(value, bytes):
+        return repr(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"A row answers what JSON knows, bytes and sets, but not {value!r}")
 
 
 def main() -> None:

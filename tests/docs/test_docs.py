@@ -40,7 +40,8 @@ SERVER, LAYERS, CONSUMERS = DOCS / "server.md", DOCS / "layers.md", DOCS / "cons
 LANGUAGES = {"python", "sh", "text", "js", "check"}
 # Of the example project; test_docs_readme.py runs them there.
 PROJECT_MARKS = ("file:", "append:", "client")
-CONSTANT_PAGES = [SERVER, LAYERS, CONSUMERS, DOCS / "authentication.md"]
+PERMISSIONS = DOCS / "permissions.md"
+CONSTANT_PAGES = [SERVER, LAYERS, CONSUMERS, DOCS / "authentication.md", PERMISSIONS]
 
 
 def of(page: Path) -> str:
@@ -184,7 +185,15 @@ def test_the_settings_of_the_server_are_those_of_its_config() -> None:
 def test_the_environment_variables_are_those_that_the_code_reads() -> None:
     source = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
     read = set(re.findall(r'"(CHANNELS_[A-Z_]+|DJANGO_SETTINGS_MODULE)"', source))
-    assert {plain(row[0]) for row in table(SERVER, "Variable")} == read - {"CHANNEL_LAYERS"}
+    django = set(re.findall(r'getattr\(settings, "(CHANNELS_\w+)"', source))
+    assert {plain(row[0]) for row in table(SERVER, "Variable")} == read - django
+
+
+def test_the_settings_about_ended_sessions_are_those_that_the_code_reads() -> None:
+    source = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    read = set(re.findall(r'getattr\(settings, "(CHANNELS_\w+)", (\w+)\)', source))
+    rows = table(PERMISSIONS, "Setting")
+    assert {(plain(row[0]), plain(row[1])) for row in rows} == read
 
 
 def test_the_loggers_are_those_that_the_code_has() -> None:

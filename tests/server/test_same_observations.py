@@ -1,16 +1,18 @@
-"""The same consumers see and say the same: on our server directly, behind a middleware
-that wraps `receive` and `send`, and under another server."""
+"""The same consumers see and say the same on our server directly, where they take over
+its mailbox, and behind a middleware that wraps `receive` and `send`, where a pump fills
+one of their own. Other servers: tests/compat/test_foreign_servers.py."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 from asgiref.sync import async_to_sync
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -122,29 +124,6 @@ async def on_channels(application: Any) -> AsyncIterator[int]:
         await server.stop()
 
 
-@contextlib.asynccontextmanager
-async def on_uvicorn(application: Any) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        application, port=0, lifespan="off", log_level="critical", ws="websockets-sansio"
-    )
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await server.shutdown()
-
-
-SERVERS: dict[str, Callable[[], Any]] = {
-    "ours": lambda: on_channels(router),
-    "ours, wrapped": lambda: on_channels(wrapped(router)),
-    "uvicorn": lambda: on_uvicorn(router),
-}
-
-
 async def echo_texts(base: str) -> list[Any]:
     async with connect(f"{base}/echo/?a=b") as client:
         heard = []
@@ -227,12 +206,12 @@ SCENARIOS = [
 ]
 
 
-async def observe(server: str, scenario: Any) -> tuple[list[Any], list[Any]]:
+async def observe(application: Any, scenario: Any) -> tuple[list[Any], list[Any]]:
     global ended
     seen.clear()
     ended = asyncio.Queue()
     channel_layers.set("default", InMemoryChannelLayer())
-    async with asyncio.timeout(20), SERVERS[server]() as port:
+    async with asyncio.timeout(20), on_channels(application) as port:
         told = await scenario(f"ws://127.0.0.1:{port}")
         for _ in range(connections(scenario)):
             await ended.get()
@@ -244,16 +223,98 @@ def connections(scenario: Any) -> int:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_clients_and_consumers_observe_the_same_everywhere(
+def test_clients_and_consumers_observe_the_same_behind_a_middleware(
     scenario: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    observed = {server: asyncio.run(observe(server, scenario)) for server in SERVERS}
-    assert observed["ours"][0], "a scenario observes something"
-    assert observed["ours, wrapped"] == observed["ours"]
+    directly = asyncio.run(observe(router, scenario))
+    assert directly[0], "a scenario observes something"
+    assert asyncio.run(observe(wrapped(router), scenario)) == directly
     if scenario is handler_fails:
-        # How a crash looks to the client is each server's own affair; ours says 1011.
-        assert observed["ours"][0] == [1011]
-        assert observed["uvicorn"][1] == observed["ours"][1]
-    else:
-        assert observed["uvicorn"] == observed["ours"]
+        assert directly[0] == [1011]
+
+
+class ForeignServer:
+    """What a server that is not ours gives to an application, kept by nobody else."""
+
+    def __init__(self, *events: Message) -> None:
+        self.events: asyncio.Queue[Message] = asyncio.Queue()
+        for event in events:
+            self.events.put_nowait(event)
+        self.asked = False
+        self.sent: list[tuple[str, bool]] = []
+
+    async def receive(self) -> Message:
+        self.asked = True
+        try:
+            return await self.events.get()
+        finally:
+            self.asked = False
+
+    async def send(self, message: Message) -> None:
+        self.sent.append((message["type"], self.asked))
+        if message["type"] == "websocket.close":
+            self.events.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+
+    async def serve(self, application: Any, path: str) -> None:
+        scope = {"type": "websocket", "path": path, "headers": [], "query_string": b""}
+        scope["subprotocols"] = []
+        async with asyncio.timeout(5):
+            await application(scope, self.receive, self.send)
+
+
+CONNECT = {"type": "websocket.connect"}
+
+
+def text(text: str) -> Message:
+    return {"type": "websocket.receive", "text": text}
+
+
+def test_a_close_is_sent_while_nobody_waits_in_receive() -> None:
+    async def main() -> ForeignServer:
+        global ended
+        ended = asyncio.Queue()
+        server = ForeignServer(CONNECT, text("hello"), text("close"))
+        await server.serve(router, "/echo/")
+        return server
+
+    seen.clear()
+    # Granian keeps a close back for as long as somebody waits for the client.
+    assert asyncio.run(main()).sent[-1] == ("websocket.close", False)
+    assert seen[-1] == ("disconnect", 4001)
+
+
+@pytest.mark.parametrize(
+    ("path", "last"),
+    [
+        ("/echo/", {"type": "websocket.disconnect", "code": 1000}),
+        ("/sync/", {"type": "websocket.disconnect", "code": 1000}),
+        ("/echo/", text("fail")),
+    ],
+    ids=["ended", "a synchronous one ended", "failed"],
+)
+def test_what_a_server_gave_needs_no_garbage_collector(
+    path: str, last: Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    async def serve(freed: asyncio.Event) -> None:
+        global ended
+        ended = asyncio.Queue()
+        server = ForeignServer(CONNECT, text("hello"), last)
+        weakref.finalize(server, freed.set)
+        with contextlib.suppress(RuntimeError):
+            await server.serve(router, path)
+
+    async def main() -> None:
+        freed = asyncio.Event()
+        await serve(freed)
+        # What the event loop and the thread still hold, they let go of by themselves.
+        await asyncio.wait_for(freed.wait(), 5)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()

@@ -10,6 +10,8 @@ packages inherit `BaseChannelLayer`; what ours offer consumers beyond it is
 
 from __future__ import annotations
 
+from .. import DEFAULT_CHANNEL_LAYER
+from ..exceptions import ChannelFull, InvalidChannelLayerError
 from .base import BaseChannelLayer, MailboxLayer
 from .hosting import hosted_buses, hosted_layers
 from .memory import InMemoryChannelLayer
@@ -22,9 +24,12 @@ from .settings import (
 )
 
 __all__ = [
+    "DEFAULT_CHANNEL_LAYER",
     "BaseChannelLayer",
+    "ChannelFull",
     "ChannelLayerManager",
     "InMemoryChannelLayer",
+    "InvalidChannelLayerError",
     "MailboxLayer",
     "channel_layers",
     "get_channel_layer",

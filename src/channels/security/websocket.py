@@ -16,6 +16,8 @@ from django.conf import settings
 from django.utils.http import is_same_domain
 
 from ..consumer import as_application
+from ..exceptions import StopConsumer
+from ..generic.websocket import AsyncWebsocketConsumer
 from ..threads import lane
 from ..types import ASGIApplication, Receive, Scope, Send
 
@@ -135,13 +137,10 @@ def AllowedHostsOriginValidator(application: Any) -> OriginValidator:
     return OriginValidator(application, allowed_hosts)
 
 
-class WebsocketDenier:
+class WebsocketDenier(AsyncWebsocketConsumer):
     """Refuses every WebSocket with 403."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (await receive())["type"] == "websocket.connect":
-            await send({"type": "websocket.close"})
-
-    @classmethod
-    def as_asgi(cls) -> ASGIApplication:
-        return cls()
+    async def connect(self) -> None:
+        await self.close()
+        # Nothing else is of interest: it does not wait for the disconnect.
+        raise StopConsumer()

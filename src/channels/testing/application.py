@@ -15,40 +15,58 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from asgiref.compatibility import guarantee_single_callable
+from asgiref.testing import ApplicationCommunicator as PlainCommunicator
 
 from ..consumer import as_application
-from ..threads import test_lane
+from ..threads import context_of_the_lane_alone, test_lane
 from ..types import ASGIApplication, Message, Scope
 
 # What a cancelled application may still take to clean up.
 END_SECONDS: Final = 10.0
 
 
-class ApplicationCommunicator:
+class ApplicationCommunicator(PlainCommunicator):
     """Runs `application` (or a consumer class) for one scope.
 
     It starts with the first call that needs it, so `scope` may be changed before.
-    `async with` ends it at the end of the block.
+    `async with` ends it at the end of the block. Of asgiref's communicator it keeps
+    the name and the calls: nothing of how it works.
     """
 
     def __init__(self, application: Any, scope: Scope) -> None:
         single = guarantee_single_callable(as_application(application))  # type: ignore[no-untyped-call]
         self.application: ASGIApplication = single
         self.scope = scope
-        self.input_queue: asyncio.Queue[Message] = asyncio.Queue()
-        self.output_queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._input_queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._output_queue: asyncio.Queue[Message] = asyncio.Queue()
         self._future: asyncio.Task[None] | None = None
         # Set when there is output, or when the application ends.
         self._news = asyncio.Event()
         # The test has been told how the application ended.
         self._told = False
 
+    def __del__(self) -> None:
+        """Nothing, where asgiref's cancels: a test's leftovers are its event loop's to tell."""
+
+    @property
+    def input_queue(self) -> asyncio.Queue[Message]:
+        """What the application has yet to receive."""
+        return self._input_queue
+
+    @property
+    def output_queue(self) -> asyncio.Queue[Message]:
+        """What the application sent and the test has not received."""
+        return self._output_queue
+
     @property
     def future(self) -> asyncio.Task[None]:
         """The task that runs the application; it starts now if it did not before."""
         if self._future is None:
             with test_lane():
-                self._future = asyncio.get_running_loop().create_task(self._run())
+                # What the test has set in its own context is not there under a server either.
+                self._future = asyncio.get_running_loop().create_task(
+                    self._run(), context=context_of_the_lane_alone()
+                )
             self._future.add_done_callback(lambda _: self._news.set())
         return self._future
 

@@ -66,12 +66,12 @@ class WebsocketCommunicator(ApplicationCommunicator):
     async def send_to(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Send a text or a binary message; it may be empty."""
         if (text_data is None) == (bytes_data is None):
-            raise AssertionError("Give exactly one of text_data and bytes_data")
+            raise AssertionError("You must supply exactly one of text_data or bytes_data")
         if text_data is not None:
-            _check("text_data", text_data, str)
+            _check(text_data, str, "The text_data argument must be a str")
             await self.send_input({"type": "websocket.receive", "text": text_data})
         else:
-            _check("bytes_data", bytes_data, bytes)
+            _check(bytes_data, bytes, "The bytes_data argument must be bytes")
             await self.send_input({"type": "websocket.receive", "bytes": bytes_data})
 
     async def send_json_to(self, data: Any) -> None:
@@ -84,17 +84,17 @@ class WebsocketCommunicator(ApplicationCommunicator):
         _expect(event, "websocket.send")
         text, data = event.get("text"), event.get("bytes")
         if (text is None) == (data is None):
-            raise AssertionError(f"Expected exactly one of 'text' and 'bytes' in {event!r}")
+            raise AssertionError("The response needs exactly one of 'text' or 'bytes'")
         if text is not None:
-            _check("text", text, str)
+            _check(text, str, f"Text frame payload is not str, it is {type(text)}")
             return text
-        _check("bytes", data, bytes)
+        _check(data, bytes, f"Binary frame payload is not bytes, it is {type(data)}")
         return data
 
     async def receive_json_from(self, timeout: float = 1) -> Any:
         """Return what the next message, JSON text, says."""
         payload = await self.receive_from(timeout)
-        _check("The JSON message", payload, str)
+        _check(payload, str, f"JSON data is not a text frame, it is {type(payload)}")
         return json.loads(payload)
 
     # -- ending ------------------------------------------------------------
@@ -118,9 +118,9 @@ class WebsocketCommunicator(ApplicationCommunicator):
             await super().__aexit__(kind, error, trace)
 
 
-def _check(name: str, value: object, kind: type[Any]) -> None:
+def _check(value: object, kind: type[Any], says: str) -> None:
     if not isinstance(value, kind):
-        raise AssertionError(f"{name} must be {kind.__name__}, but is {value!r}")
+        raise AssertionError(says)
 
 
 def _expect(event: Message, kind: str) -> None:
