@@ -1,4 +1,4 @@
-"""Channels as a Django app: management commands and system checks."""
+"""Channels as a Django app: management commands, system checks, announcements of log-outs."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ class ChannelsConfig(AppConfig):
 
     def ready(self) -> None:
         from .checks import register
+        from .security.announcements import announce_ends
 
         register()
+        announce_ends()

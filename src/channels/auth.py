@@ -11,10 +11,12 @@ from typing import Any
 
 from django.contrib import auth
 from django.core.handlers.asgi import ASGIRequest
-from django.utils.functional import LazyObject, empty
+from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
 from .db import database_sync_to_async
 from .middleware import BaseMiddleware
+from .security.announcements import announce_ends
+from .security.watch import identify, watching, withdraw
 from .sessions import CookieMiddleware, SessionMiddleware
 from .threads import lane
 from .types import Receive, Scope, Send
@@ -101,11 +103,16 @@ async def login(scope: Scope, user: Any, backend: str | None = None) -> None:
         raise ValueError("User must be passed as an argument or must be present in the scope.")
     await database_sync_to_async(auth.login)(_request(scope), user, backend)
     scope["user"] = user
+    identify(scope)
 
 
 async def logout(scope: Scope) -> None:
-    """Log the scope's user out: its session is deleted, `scope["user"]` becomes AnonymousUser."""
+    """Log the scope's user out: its session is deleted, `scope["user"]` becomes AnonymousUser.
+
+    The scope's own WebSocket stays open; others of that session close.
+    """
     session = _session_of(scope)
+    withdraw(scope)
     if getattr(scope.get("user"), "is_authenticated", False):
         await database_sync_to_async(auth.logout)(_request(scope))
     else:
@@ -132,16 +139,25 @@ class UserLazyObject(LazyObject):  # type: ignore[type-arg]
 
 
 def _is_unresolved(user: Any) -> bool:
-    # type() and not isinstance(): the latter asks a lazy object for its content.
-    return issubclass(type(user), UserLazyObject) and user._wrapped is empty
+    # type() and not isinstance(): the latter asks a lazy object for its content. One of
+    # another middleware may be waiting for us too, unless it can find its content itself.
+    kind = type(user)
+    waits = issubclass(kind, LazyObject) and not issubclass(kind, SimpleLazyObject)
+    return waits and user._wrapped is empty
 
 
 class AuthMiddleware(BaseMiddleware):
     """Puts the session's user into `scope["user"]`; stands inside SessionMiddleware.
 
     The session has been read by then, so synchronous access to it works in
-    asynchronous consumers too. A user whom another middleware put there stays.
+    asynchronous consumers too. A user whom another middleware put there stays. A
+    WebSocket is closed when its user logs out (see security/watch.py).
     """
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        # Here too: "channels" need not be in INSTALLED_APPS.
+        announce_ends()
 
     def populate_scope(self, scope: Scope) -> None:
         """Make a place for the user in the scope."""
@@ -162,7 +178,8 @@ class AuthMiddleware(BaseMiddleware):
         async with lane(label=scope.get("path", "")):
             self.populate_scope(scope)
             await self.resolve_scope(scope)
-            return await super().__call__(scope, receive, send)
+            async with watching(scope, send):
+                return await super().__call__(scope, receive, send)
 
 
 def AuthMiddlewareStack(inner: Any) -> CookieMiddleware:

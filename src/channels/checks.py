@@ -4,6 +4,8 @@ channels.E001  ASGI_APPLICATION names something that cannot be imported
 channels.W001  ASGI_APPLICATION is not set
 channels.W002  django.contrib.staticfiles comes before channels
 channels.W003  daphne comes before channels
+channels.W004  CHANNELS_CLOSE_ON_LOGOUT is neither True nor False
+channels.W005  CHANNELS_REVALIDATE_SECONDS is no number of seconds
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def register() -> None:
     """Have Django run these checks."""
     register_check(check_application, "channels")
     register_check(check_order_of_apps, "channels")
+    register_check(check_ends_of_sessions, "channels")
 
 
 def _left_out(app_configs: AppConfigs) -> bool:
@@ -81,6 +84,36 @@ def check_order_of_apps(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMes
                 "daphne comes before channels in INSTALLED_APPS, so runserver is daphne's.",
                 hint='Remove "daphne" from INSTALLED_APPS, or put "channels" before it.',
                 id="channels.W003",
+            )
+        )
+    return found
+
+
+def check_ends_of_sessions(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """The settings that say when a session's WebSockets close have values of their kind."""
+    if _left_out(app_configs):
+        return []
+    from .security.revalidation import revalidate_seconds
+
+    found: list[CheckMessage] = []
+    closes = getattr(settings, "CHANNELS_CLOSE_ON_LOGOUT", True)
+    if not isinstance(closes, bool):
+        found.append(
+            Warning(
+                f"CHANNELS_CLOSE_ON_LOGOUT is {closes!r:.60}, which counts as {bool(closes)}.",
+                hint="Set it to True or False, without quotes.",
+                id="channels.W004",
+            )
+        )
+    try:
+        revalidate_seconds()
+    except ImproperlyConfigured as error:
+        found.append(
+            Warning(
+                str(error),
+                hint="Until then every WebSocket behind AuthMiddleware fails. Set a number such "
+                "as 300, without quotes.",
+                id="channels.W005",
             )
         )
     return found

@@ -14,14 +14,14 @@ import logging
 import time
 from typing import Any, ClassVar, Final
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import AsyncToSync, async_to_sync
 
 from . import DEFAULT_CHANNEL_LAYER
 from .broadcast import renderer_of
 from .db import aclose_old_connections, database_sync_to_async
 from .exceptions import StopConsumer, UnknownMessageType
 from .intake import Intake
-from .layers import get_channel_layer
+from .layers import fills_mailboxes, get_channel_layer
 from .mailbox import (
     CLIENT,
     DEFAULT_CLIENT_LIMIT,
@@ -156,7 +156,11 @@ class AsyncConsumer:
         if scope.get("type") == "lifespan" and not hasattr(self, "lifespan_startup"):
             # ASGI lifespan 2.0: raising, with nothing read, says that we do without.
             raise UnknownMessageType(f"{name_that_thing(self)} has no handler for lifespan events")
-        if "_serves_one_scope" in self.__dict__:
+        if (
+            "_serves_one_scope" in self.__dict__
+            or type(self).__call__ is not AsyncConsumer.__call__
+        ):
+            # In the second case the subclass has begun already, with this very object.
             return await self._serve(scope, receive, send)
         one = self._for_one_scope()
         try:
@@ -181,7 +185,7 @@ class AsyncConsumer:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        async with lane("sockets", type(self).__qualname__) as active:
+        async with lane("sockets", type(self).__qualname__, alone=True) as active:
             # Messages of a named channel that nobody works on yet belong to the layer.
             ahead = 0 if scope.get("type") == "channel" else DEFAULT_CLIENT_LIMIT
             intake = Intake(receive, send, ahead)
@@ -203,7 +207,8 @@ class AsyncConsumer:
             return
         self.channel_name = await layer.new_channel()
         self.channel_receive = functools.partial(layer.receive, self.channel_name)
-        if not hasattr(layer, "attach"):
+        kind: Any = type(layer)
+        if not fills_mailboxes(kind):
             intake.add_layer(self.channel_receive)
             return
         if intake.direct:
@@ -315,17 +320,22 @@ class _Run:
         self.told = False
 
     async def run(self) -> None:
-        code = CONNECTION_LOST
+        failure: Exception | None = None
         try:
             await self._loop()
         except StopConsumer:
             pass
-        except Exception:
-            code = INTERNAL_ERROR
+        except Exception as error:
+            failure = error
             raise
         finally:
             self.mailbox.forget_reader()
-            await self._tell_disconnect(code)
+            try:
+                await self._tell_disconnect(INTERNAL_ERROR if failure else CONNECTION_LOST)
+            except asyncio.CancelledError:
+                # Who cancels the clean-up still learns what made it necessary.
+                if failure is None:
+                    raise
 
     async def _loop(self) -> None:
         consumer, mailbox, active = self.consumer, self.mailbox, self.lane
@@ -391,6 +401,9 @@ class _Run:
         if self.told or not getattr(self.consumer, handler, None):
             return
         self.told = True
+        # A blocking call that was cancelled just as it returned can leave its thread's
+        # executor in this task (asgiref copies contexts back): the lane is what counts.
+        AsyncToSync.executors.current = None
         message = {"type": type_, "code": code}
         limit = asyncio.timeout(CLEANUP_SECONDS)
         try:

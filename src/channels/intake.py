@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from typing import Any, Final
 
 from .mailbox import DEFAULT_CLIENT_LIMIT, DirectReceive, Mailbox
@@ -90,15 +91,21 @@ class Intake:
             try:
                 message = await receive()
             except Exception:
-                # An engine that fails must not take the socket with it.
-                logger.exception(
-                    "A channel layer failed in receive(); asking again in %.1f s", delay
-                )
+                # An engine that fails must not take the socket with it. Said once, until
+                # it has answered.
+                if delay == FIRST_RETRY_SECONDS:
+                    logger.exception(
+                        "A channel layer failed in receive(). The socket stays; the layer is "
+                        "asked again in %.1f s, then less and less often, at least each %.0f s",
+                        delay,
+                        LONGEST_RETRY_SECONDS,
+                    )
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, LONGEST_RETRY_SECONDS)
                 continue
             delay = FIRST_RETRY_SECONDS
-            self.mailbox.put_layer(message, float("inf"), FOREIGN_LAYER_AHEAD)
+            # A copy: channels_redis gives all members in a process the same dict.
+            self.mailbox.put_layer(deepcopy(message), float("inf"), FOREIGN_LAYER_AHEAD)
             await self.mailbox.wait_layer_room(FOREIGN_LAYER_AHEAD)
 
     async def aclose(self) -> None:

@@ -118,7 +118,7 @@ class InstanceSessionWrapper:
             )
         self.scope["session"] = LazyObject()
 
-    def resolve_session(self) -> None:
+    async def resolve_session(self) -> None:
         """Make the session that the cookie names. Nothing is read until it is used."""
         if self.activated:
             key = self.scope["cookies"].get(self.cookie_name)
@@ -218,7 +218,7 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         wrapper = InstanceSessionWrapper(scope, send)
-        wrapper.resolve_session()
+        await wrapper.resolve_session()
         wrapped_send: Send = wrapper.send if wrapper.activated else send
         if type(receive) is DirectReceive and receive.send is send:
             # A consumer behind us still stands directly on the server: of what it

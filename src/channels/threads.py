@@ -140,14 +140,17 @@ class lane:
 
     The outermost component makes the lane; inside, entering changes nothing but
     the pool: a view asks for `lane("views")`, and gets it unless the event
-    already has a thread.
+    already has a thread. `alone` is for a consumer: one that shares its scope with
+    others, as behind a multiplexer, gets a lane of its own, or one's event would
+    end while another's still has its cursor open.
     """
 
-    __slots__ = ("_context", "_kind", "_label", "_lane", "_outer_kind", "_token")
+    __slots__ = ("_alone", "_context", "_kind", "_label", "_lane", "_outer_kind", "_token")
 
-    def __init__(self, kind: Kind = "sockets", label: str = "") -> None:
+    def __init__(self, kind: Kind = "sockets", label: str = "", alone: bool = False) -> None:
         self._kind: Kind = kind
         self._label = label
+        self._alone = alone
         self._context: ThreadSensitiveContext | None = None
         self._token: Token[Lane | CallerLane | None] | None = None
         self._lane: Lane | CallerLane | None = None
@@ -155,7 +158,9 @@ class lane:
 
     async def __aenter__(self) -> Lane | CallerLane:
         active = self._lane = _active.get()
-        if active is None:
+        # A CallerLane is the caller's one thread, however many are in it.
+        taken = self._alone and type(active) is Lane and active.reader is not None
+        if active is None or taken:
             made: Lane | CallerLane
             if _calling_thread() is None:
                 made = Lane(self._kind, self._label)

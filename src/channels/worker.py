@@ -168,7 +168,15 @@ class Worker:
             try:
                 return await self.channel_layer.receive(channel)  # type: ignore[no-any-return]
             except Exception:
-                logger.exception("Reading channel %r failed; again in %.1f s", channel, delay)
+                # Said once, until it has answered.
+                if delay == FIRST_RETRY_SECONDS:
+                    logger.exception(
+                        "Reading channel %r failed; again in %.1f s, then less and less often, "
+                        "at least each %.0f s",
+                        channel,
+                        delay,
+                        LONGEST_RETRY_SECONDS,
+                    )
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LONGEST_RETRY_SECONDS)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from importlib import import_module
 from typing import Any
 
@@ -113,6 +115,24 @@ def test_a_subclass_can_find_the_user_in_its_own_way(ada: User) -> None:
     app = Recorder()
     call(Tokens(app), websocket_scope())
     assert app.scope["user"] == ada
+
+
+def test_the_user_in_the_scope_is_the_lazy_object_that_projects_know(ada: User) -> None:
+    scopes: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(copy.deepcopy(dict(scope)))
+        scopes.append(scope)
+
+    call(AuthMiddlewareStack(app), scope_of(logged_in(ada)))
+    assert type(scopes[1]["user"]) is UserLazyObject
+    assert type(scopes[1]["user"]._wrapped) is User
+    for scope in scopes:
+        user = scope["user"]
+        assert user == ada
+        assert ada == user
+        assert pickle.loads(pickle.dumps(user)) == ada
+        assert set(scope) == {*websocket_scope(), "cookies", "session", "user"}
 
 
 def test_the_user_cannot_be_used_before_it_is_known() -> None:

@@ -36,6 +36,21 @@ def test_staticfiles_before_channels_is_a_warning() -> None:
     assert 'Put "channels" before' in found()["channels.W002"]
 
 
+@override_settings(CHANNELS_CLOSE_ON_LOGOUT="False")
+def test_a_switch_that_is_a_string_is_a_warning_and_says_what_it_counts_as() -> None:
+    assert "'False', which counts as True" in found()["channels.W004"]
+
+
+@override_settings(CHANNELS_REVALIDATE_SECONDS="300")
+def test_an_interval_that_is_no_number_is_a_warning() -> None:
+    assert "it is '300'" in found()["channels.W005"]
+
+
+@override_settings(CHANNELS_REVALIDATE_SECONDS=300, CHANNELS_CLOSE_ON_LOGOUT=False)
+def test_settings_of_the_right_kind_pass() -> None:
+    assert found() == {}
+
+
 def test_checks_of_other_apps_say_nothing_about_ours() -> None:
     with override_settings(ASGI_APPLICATION=None):
         configs = [apps.get_app_config("auth")]

@@ -7,16 +7,19 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.current_thread_executor import CurrentThreadExecutor
+from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 
 from channels import pools
 from channels.consumer import AsyncConsumer, SyncConsumer, as_application, get_handler_name
 from channels.exceptions import StopConsumer, UnknownMessageType
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.testing import ApplicationCommunicator
+from channels.threads import current_lane, lane
 from channels.types import Message
 
 SCOPE = {"type": "websocket", "path": "/chat/", "headers": []}
@@ -137,6 +140,133 @@ def test_an_instance_used_as_application_keeps_its_connections_apart() -> None:
         return names
 
     assert run(test) == ["ada", "grace"]
+
+
+def test_an_instance_shows_afterwards_what_its_connection_set() -> None:
+    class Named(AsyncConsumer):
+        async def websocket_receive(self, message: Message) -> None:
+            self.name = message["text"]
+            await self.send({"type": "name"})
+
+    async def test() -> str:
+        app = Named()
+        client = ApplicationCommunicator(app, dict(SCOPE))
+        await client.send_input({"type": "websocket.receive", "text": "ada"})
+        await client.receive_output()
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.wait()
+        return str(app.name)
+
+    assert run(test) == "ada"
+
+
+def test_an_instance_with_a_call_of_its_own_is_the_one_that_serves() -> None:
+    """As multiplexers do: they keep what they need on themselves first."""
+
+    class Prepared(Recorder):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            self.prepared = "yes"
+            await super().__call__(scope, receive, send)
+
+        async def websocket_receive(self, message: Message) -> None:
+            await self.send({"type": "websocket.send", "text": self.prepared})
+
+    async def test() -> None:
+        app = Prepared()
+        client, _ = await opened(app)
+        await client.send_input({"type": "websocket.receive", "text": "?"})
+        assert (await client.receive_output())["text"] == "yes"
+        assert app.channel_name
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+
+
+def test_an_error_is_not_lost_when_the_clean_up_after_it_is_cancelled() -> None:
+    class Failing(AsyncConsumer):
+        async def websocket_connect(self, message: Message) -> None:
+            raise RuntimeError("on purpose")
+
+        async def websocket_disconnect(self, message: Message) -> None:
+            cleaning.set()
+            await asyncio.get_running_loop().create_future()
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Failing, dict(SCOPE))
+        await client.send_input({"type": "websocket.connect"})
+        running = client.future
+        await cleaning.wait()
+        running.cancel()
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await running
+
+    cleaning = asyncio.Event()
+    run(test)
+
+
+def test_disconnect_runs_in_the_lane_whatever_executor_a_cancelled_call_left_behind() -> None:
+    """asgiref can leave that of a thread which has ended."""
+    told = []
+
+    class Cancelled(SyncConsumer):
+        def websocket_disconnect(self, message: Message) -> None:
+            told.append(message["code"])
+
+    class Leaving(Cancelled):
+        async def _enter(self, *arguments: Any) -> None:
+            await super()._enter(*arguments)
+            ended = CurrentThreadExecutor(None)
+            ended.run_until_future(done())
+            AsyncToSync.executors.current = ended
+            entered.set()
+
+    def done() -> Future[None]:
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
+    async def test() -> None:
+        client = ApplicationCommunicator(Leaving, dict(SCOPE))
+        running = client.future
+        await entered.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    entered = asyncio.Event()
+    run(test)
+    assert told == [1006]
+
+
+def test_consumers_that_share_a_scope_have_lanes_of_their_own() -> None:
+    """As behind a multiplexer: the end of one's event must not end another's."""
+    lanes: list[Any] = []
+
+    class Stream(AsyncConsumer):
+        async def websocket_connect(self, message: Message) -> None:
+            lanes.append(await sync_to_async(current_lane)())
+            both.set() if len(lanes) == 2 else None
+            await both.wait()
+            assert lanes[0].open
+            assert lanes[1].open
+            raise StopConsumer
+
+    async def both_at_once(scope: Any, receive: Any, send: Any) -> None:
+        async def connect() -> Message:
+            return {"type": "websocket.connect"}
+
+        async with lane(), asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(Stream()(dict(scope), connect, send))
+
+    async def test() -> None:
+        await both_at_once(dict(SCOPE), None, None)
+
+    both = asyncio.Event()
+    run(test)
+    assert lanes[0] is not lanes[1]
 
 
 def test_a_consumer_class_is_wrapped_and_applications_are_left_alone() -> None:

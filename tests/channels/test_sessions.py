@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from calls import CONNECT, Recorder, acall, call, http_scope, websocket_scope
+from calls import CONNECT, DISCONNECT, Recorder, acall, call, http_scope, websocket_scope
 from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
 from django.test import override_settings
 
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.mailbox import DirectReceive, Mailbox
 from channels.sessions import (
     CookieMiddleware,
@@ -247,6 +250,48 @@ def test_a_websocket_whose_session_was_deleted_meanwhile_is_refused(db: None) ->
     app = LosingItsSession(ACCEPT, {"type": "websocket.send", "text": "secret"})
     sent = call(SessionMiddlewareStack(app), websocket_scope(headers=with_session(key)), [CONNECT])
     assert sent == [{"type": "websocket.close"}]
+    assert not SessionStore().exists(key)
+
+
+@pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])
+def test_an_open_socket_that_saves_an_ended_session_does_not_bring_it_back(
+    db: None, engine: str, tmp_path: Any
+) -> None:
+    class Saving(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.scope["session"].aset("visits", 1)
+            # Somebody logs out over HTTP meanwhile.
+            await Store(self.scope["session"].session_key).aflush()
+            with pytest.raises(UpdateError):
+                await database_sync_to_async(self.scope["session"].save)()
+            refused.append(self.scope["session"].session_key)
+
+    refused: list[str] = []
+    path = f"django.contrib.sessions.backends.{engine}"
+    with override_settings(SESSION_ENGINE=path, SESSION_FILE_PATH=str(tmp_path)):
+        Store = import_module(path).SessionStore
+        session = Store()
+        session["a"] = 1
+        session.save()
+        key = session.session_key
+        app = SessionMiddlewareStack(Saving)
+        call(app, websocket_scope(headers=with_session(key)), [CONNECT, DISCONNECT])
+        assert refused == [key]
+        assert not Store().exists(key)
+
+
+def test_a_session_whose_key_changed_sends_the_new_one(db: None) -> None:
+    class Cycling(Recorder):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await scope["session"].acycle_key()
+            await super().__call__(scope, receive, send)
+
+    key = saved_session(a=1)
+    (start,) = call(SessionMiddlewareStack(Cycling(OK)), http_scope(headers=with_session(key)))
+    (header,) = set_cookies(start)
+    new = header.split(";")[0].split("=")[1]
+    assert new != key
+    assert SessionStore(new)["a"] == 1
     assert not SessionStore().exists(key)
 
 

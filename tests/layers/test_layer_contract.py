@@ -475,7 +475,7 @@ def test_what_cannot_be_carried_is_refused_by_key_and_type(layer: Any, run: Any)
 
 def test_groups_of_channels_itself_are_not_shown_among_the_projects(layer: Any, run: Any) -> None:
     async def test() -> None:
-        ours, theirs = await layer.new_channel(), await layer.new_channel()
+        ours, theirs = await layer.new_channel("channels.auth"), await layer.new_channel()
         await layer.group_add("channels.auth", ours)
         assert layer.groups == {}
         await layer.group_add("all", theirs)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from .. import DEFAULT_CHANNEL_LAYER
 from ..exceptions import ChannelFull, InvalidChannelLayerError
-from .base import BaseChannelLayer, MailboxLayer
+from .base import BaseChannelLayer, MailboxLayer, fills_mailboxes, method_of
 from .hosting import hosted_buses, hosted_layers
 from .memory import InMemoryChannelLayer
 from .settings import (
@@ -32,9 +32,11 @@ __all__ = [
     "InvalidChannelLayerError",
     "MailboxLayer",
     "channel_layers",
+    "fills_mailboxes",
     "get_channel_layer",
     "group_send_on_commit",
     "hosted_buses",
     "hosted_layers",
     "how_to_set_a_layer",
+    "method_of",
 ]

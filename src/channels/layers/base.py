@@ -9,6 +9,8 @@ is read with `receive()`.
 from __future__ import annotations
 
 import fnmatch
+import functools
+import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -116,9 +118,12 @@ class BaseChannelLayer:
         return all([self.require_valid_channel_name(name, receive=receive) for name in names])
 
     def valid_channel_name(self, channel_name: Any, receive: bool = False) -> bool:
-        """Use `require_valid_channel_name`: this is its deprecated name."""
+        """Use `require_valid_channel_name`: this is its deprecated name.
+
+        It never looked at `receive`, and the layers that call it rely on that.
+        """
         _warn_deprecated("valid_channel_name", "require_valid_channel_name")
-        return self.require_valid_channel_name(channel_name, receive=receive)
+        return self.require_valid_channel_name(channel_name)
 
     def valid_group_name(self, group_name: Any) -> bool:
         """Use `require_valid_group_name`: this is its deprecated name."""
@@ -174,6 +179,30 @@ class BaseChannelLayer:
 
     def _missing(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} does not have {method}()")
+
+
+def method_of(layer: Any, name: str) -> Any:
+    """Return a method of a layer, None where its class has none.
+
+    The class is asked: a layer may answer for every name, and need a running event loop
+    for it, as that of channels_redis over pub/sub does.
+    """
+    return getattr(layer, name) if hasattr(type(layer), name) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def fills_mailboxes(kind: type) -> bool:
+    """Whether consumers may attach a mailbox to layers of this class.
+
+    Not where a subclass has a `receive` of its own: what it makes of messages counts.
+    """
+    return hasattr(kind, "attach") and _definer(kind, "attach") <= _definer(kind, "receive")
+
+
+def _definer(kind: type, name: str) -> float:
+    """How far up in the order of bases the method stands."""
+    found = (place for place, base in enumerate(kind.__mro__) if name in vars(base))
+    return next(found, math.inf)
 
 
 def _compiled(pattern: Any) -> Any:

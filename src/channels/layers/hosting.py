@@ -40,7 +40,8 @@ def hosted_layers(ask: Ask | None = None) -> Iterator[None]:
 def _is_hosted(alias: str) -> bool:
     """Whether a layer has a bus. Others are made when they are first asked for, as ever."""
     made = channel_layers.backends.get(alias)
-    return hasattr(made or channel_layers.backend_class(alias), "serve")
+    # The class is asked: see `method_of`.
+    return hasattr(channel_layers.backend_class(alias) if made is None else type(made), "serve")
 
 
 @contextmanager

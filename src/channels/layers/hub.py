@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ..mailbox import Mailbox
 from .groups import Groups
-from .names import OWN_GROUPS
+from .names import OWN_CHANNELS, OWN_GROUPS
 from .queue import ChannelQueue, Waiter
 
 AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
@@ -103,10 +103,11 @@ class Hub:
         return channel in self.attached or channel in self.queues
 
     def channels(self) -> dict[str, Mailbox | ChannelQueue]:
-        """Return what is read, or has messages, at this moment."""
+        """Return what is read, or has messages, of the project at this moment."""
         with self._lock:
             queues = {name: queue for name, queue in self.queues.items() if not queue.idle}
-            return queues | {name: place[0] for name, place in self.attached.items()}
+            read = queues | {name: place[0] for name, place in self.attached.items()}
+            return {name: of for name, of in read.items() if not name.startswith(OWN_CHANNELS)}
 
     # -- queues ------------------------------------------------------------
 

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..exceptions import ChannelFull
 from ..mailbox import Mailbox
 from .base import BaseChannelLayer
 from .copies import copier
+from .losses import Loss, Reason
 from .mailroom import Mailroom, require_message
 from .names import random_letters
 
@@ -111,10 +113,21 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._require_group(group)
         # Also where nobody is there to get it: what cannot be carried is always told.
         copy = copier(message)
-        self._mailroom.send_to_group(group, copy, self.clock() + self.expiry)
+        if type(self).send is InMemoryChannelLayer.send:
+            self._mailroom.send_to_group(group, copy, self.clock() + self.expiry)
+        else:
+            await self._send_to_each(group, message)
         # One turn of the loop: members that can keep up do so, and a sender in a
         # loop does not fill their mailboxes before any of them has run.
         await asyncio.sleep(0)
+
+    async def _send_to_each(self, group: str, message: dict[str, Any]) -> None:
+        """For subclasses that have a `send` of their own, to record what is sent for instance."""
+        for channel in self.hub.members(group, self.clock()):
+            try:
+                await self.send(channel, message)
+            except ChannelFull:
+                self._mailroom.lost(group, [Loss(channel, Reason.FULL)])
 
     # -- the whole ---------------------------------------------------------
 

@@ -16,8 +16,10 @@ from typing import Final
 MAX_NAME_LENGTH: Final = 100
 CHANNEL_NAME: Final = re.compile(r"^[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z", re.ASCII)
 GROUP_NAME: Final = re.compile(r"^[a-zA-Z\d\-_.]+\Z", re.ASCII)
-# Groups of Channels itself, which nobody counts among those of the project.
+# Groups of Channels itself, and what the channels in them begin with: nobody counts
+# them among those of the project.
 OWN_GROUPS: Final = frozenset({"channels.auth"})
+OWN_CHANNELS: Final = "channels.auth."
 
 _ALLOWED: Final = frozenset(string.ascii_letters + string.digits + "-_.")
 _LETTERS: Final = (string.ascii_letters * 5)[:256].encode("ascii")

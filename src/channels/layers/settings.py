@@ -29,7 +29,7 @@ from django.utils.module_loading import import_string
 
 from .. import DEFAULT_CHANNEL_LAYER
 from ..exceptions import InvalidChannelLayerError
-from .base import BaseChannelLayer
+from .base import BaseChannelLayer, method_of
 from .codec import decode, encode_message
 from .mailroom import require_message
 from .sync import SyncLayer
@@ -130,7 +130,7 @@ class ChannelLayerManager:
 
     # -- a changed setting -------------------------------------------------
 
-    def _reset_backends(self, *, setting: str, **kwargs: Any) -> None:
+    def _reset_backends(self, setting: str, **kwargs: Any) -> None:
         if setting == "CHANNEL_LAYERS":
             old, self.backends = self.backends, {}
             for layer in old.values():
@@ -152,7 +152,7 @@ class ChannelLayerManager:
 def _closer(layer: Any) -> Callable[[], Any] | None:
     """The method that closes a layer, by the names that layers give it."""
     for name in ("close", "close_pools"):
-        method = getattr(layer, name, None)
+        method = method_of(layer, name)
         if callable(method):
             return method  # type: ignore[no-any-return]
     return None
@@ -226,12 +226,12 @@ def _require_no_loop() -> None:
 
 def _group_check_of(layer: Any) -> Callable[[str], Any]:
     # A layer of another package need not inherit ours; the rules are the same.
-    inherited = getattr(layer, "require_valid_group_name", None)
+    inherited = method_of(layer, "require_valid_group_name")
     return inherited or BaseChannelLayer().require_valid_group_name
 
 
 def _blocking(layer: Any) -> Any:
-    sync = getattr(layer, "sync", None)
+    sync = method_of(layer, "sync")
     return sync if hasattr(sync, "group_send") else SyncLayer(layer)
 
 

@@ -30,6 +30,7 @@ from .authenticators import (
 from .bearer import BearerHeader
 from .denial import deny
 from .subprotocol_token import SubprotocolToken
+from .watch import watching
 
 __all__ = [
     "AuthenticationFailed",
@@ -73,7 +74,9 @@ class AuthenticationMiddleware:
                 user = scope.get("user")
                 user = _anonymous() if user is None else user
             receive, send = self._with_accept(scope, receive, send)
-            return await self.inner(self._inner_scope(scope, user), receive, send)
+            inner_scope = self._inner_scope(scope, user)
+            async with watching(inner_scope, send):
+                return await self.inner(inner_scope, receive, send)
 
     def _inner_scope(self, scope: Scope, user: Any) -> Scope:
         inner: Scope = {**scope, "user": user}

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
 from channels import DEFAULT_CHANNEL_LAYER
-from channels.layers import InMemoryChannelLayer, get_channel_layer, hosted_layers
+from channels.layers import InMemoryChannelLayer, get_channel_layer, hosted_layers, method_of
 from channels.management.layers import no_layer
 from channels.management.reloader import import_application, run_with_reloader
 from channels.routing import get_default_application
@@ -117,7 +117,7 @@ def _application() -> ASGIApplication:
 
 def _check_name(layer: Any, channel: str) -> None:
     """A wrong name is told at once; a layer would be asked for it again and again."""
-    check = getattr(layer, "require_valid_channel_name", None)
+    check = method_of(layer, "require_valid_channel_name")
     if check is None:
         return
     try:

@@ -1,0 +1,4 @@
+from django.urls import path
+from shelves.views import BookView
+
+urlpatterns = [path("books/<int:pk>/", BookView.as_view())]
