@@ -320,21 +320,24 @@ class _Run:
         self.told = False
 
     async def run(self) -> None:
-        failure: Exception | None = None
+        failed = False
         try:
             await self._loop()
-        except StopConsumer:
-            pass
-        except Exception as error:
-            failure = error
+        except StopConsumer as stop:
+            # Out of a thread it comes with asgiref's frame, which holds the future that
+            # holds it: a cycle, without this.
+            stop.__traceback__ = None
+        except Exception:
+            # Its name is kept by no frame of its traceback, here as in _ends_with.
+            failed = True
             raise
         finally:
             self.mailbox.forget_reader()
             try:
-                await self._tell_disconnect(INTERNAL_ERROR if failure else CONNECTION_LOST)
+                await self._tell_disconnect(INTERNAL_ERROR if failed else CONNECTION_LOST)
             except asyncio.CancelledError:
                 # Who cancels the clean-up still learns what made it necessary.
-                if failure is None:
+                if not failed:
                     raise
 
     async def _loop(self) -> None:
@@ -376,12 +379,16 @@ class _Run:
             except StopConsumer:
                 raise
             except Exception as error:
-                self._failed(error, source, content)
+                if self._ends_with(error, source, content):
+                    raise
             if active.open:
                 active.end_event()
 
-    def _failed(self, error: Exception, source: Source, content: Any) -> None:
-        """Decide what a handler's exception means; raise what ends the consumer."""
+    def _ends_with(self, error: Exception, source: Source, content: Any) -> bool:
+        """Decide what a handler's exception means: whether it ends the consumer.
+
+        It is not raised from here: a frame in its traceback that holds it is a cycle.
+        """
         if isinstance(error, ClientDisconnected):
             # The client left while the handler was sending to it. Its disconnect
             # is on the way, and is what the consumer hears of it.
@@ -393,7 +400,8 @@ class _Run:
             raise StopConsumer from None
         else:
             self._log(error, content)
-            raise error
+            return True
+        return False
 
     async def _tell_disconnect(self, code: int) -> None:
         type_ = f"{self.protocol}.disconnect"

@@ -32,7 +32,16 @@ FOREIGN_LAYER_AHEAD: Final = 1
 class Intake:
     """A consumer's mailbox and the tasks that fill it, if any are needed."""
 
-    __slots__ = ("_resumed", "_tasks", "direct", "mailbox", "send")
+    __slots__ = (
+        "_client",
+        "_receive",
+        "_resumed",
+        "_server_send",
+        "_tasks",
+        "direct",
+        "mailbox",
+        "send",
+    )
 
     def __init__(
         self, receive: Receive, send: Send, client_limit: int = DEFAULT_CLIENT_LIMIT
@@ -46,18 +55,20 @@ class Intake:
             self.mailbox = receive.mailbox
             self.mailbox.claimed = True
             return
-        self.send = _telling_disconnects(send)
+        self._receive, self._server_send = receive, send
+        self.send = self._send_or_tell
         self.mailbox = Mailbox(asyncio.get_running_loop(), self, client_limit)
-        self._start(self._pump_client(receive))
+        self._client: asyncio.Task[None] | None = self._start(self._pump_client(receive))
 
     def add_layer(self, receive: Callable[[], Awaitable[Message]]) -> None:
         """Take messages from a layer that only answers `receive(channel)`."""
         self._start(self._pump_layer(receive))
 
-    def _start(self, pump: Any) -> None:
-        task = asyncio.get_running_loop().create_task(pump)
+    def _start(self, pump: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(pump)
         task.add_done_callback(self._pump_ended)
         self._tasks.append(task)
+        return task
 
     def _pump_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -108,6 +119,37 @@ class Intake:
             self.mailbox.put_layer(deepcopy(message), float("inf"), FOREIGN_LAYER_AHEAD)
             await self.mailbox.wait_layer_room(FOREIGN_LAYER_AHEAD)
 
+    # -- to the client -----------------------------------------------------
+
+    async def _send_or_tell(self, message: Message) -> None:
+        """Servers raise an OSError of their own choice once the client has gone."""
+        try:
+            if message.get("type") == "websocket.close":
+                await self._send_close(message)
+            else:
+                await self._server_send(message)
+        except OSError as error:
+            raise ClientDisconnected(str(error)) from error
+
+    async def _send_close(self, message: Message) -> None:
+        """Send a close while nobody is in `receive`.
+
+        Granian holds a close back until the client says something, as long as somebody
+        waits for that. No server loses an event by the cancellation: it stays in its
+        queue, or the next `receive` tells of the disconnect once more.
+        """
+        pump = self._client
+        if pump is None or pump.done():
+            return await self._server_send(message)
+        pump.cancel()
+        try:
+            await asyncio.wait((pump,))
+            await self._server_send(message)
+        finally:
+            told = pump.done() and not pump.cancelled()
+            if self._client is pump and not told and not self.mailbox.closed:
+                self._client = self._start(self._pump_client(self._receive))
+
     async def aclose(self) -> None:
         """Cancel the pumps and wait until they are gone."""
         self.mailbox.close()
@@ -115,19 +157,20 @@ class Intake:
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Leave no cycle behind, or the server's objects would wait for the garbage collector.
+
+        Granian then may not end a socket for as long. A cancelled task holds its
+        traceback, that the pump's frame, and that holds us.
+        """
+        self._tasks.clear()
+        self.mailbox.on_disconnect = None
+        if not self.direct:
+            self._client = self.mailbox.inlet = None
+            self.send = self._server_send
 
 
 def _payload_size(message: Message) -> int:
     return sum(len(message.get(key) or b"") for key in ("text", "bytes", "body"))
-
-
-def _telling_disconnects(send: Send) -> Send:
-    """Servers raise an OSError of their own choice once the client has gone."""
-
-    async def send_or_tell(message: Message) -> None:
-        try:
-            await send(message)
-        except OSError as error:
-            raise ClientDisconnected(str(error)) from error
-
-    return send_or_tell

@@ -47,6 +47,11 @@ async def text_that_is_not_ascii_is_escaped() -> Any:
     return await texts('"é€😀"', '"</\u2028"')
 
 
+@row(upstream=[r'{"a": "\u00e9"}'], ours=['{"a": "é"}'])
+async def an_object_with_text_that_is_not_ascii() -> Any:
+    return await texts('{"a": "é"}')
+
+
 @row(upstream=["NaN", "[Infinity, -Infinity]"])
 async def numbers_that_json_does_not_have_go_through() -> Any:
     return await texts("NaN", "[Infinity,-Infinity]")

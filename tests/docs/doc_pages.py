@@ -84,6 +84,13 @@ def anchors(page: Path) -> set[str]:
 
 def table(page: Path, first: str) -> list[list[str]]:
     """The rows of the one table whose first column is headed `first`."""
+    found = tables(page, first)
+    assert len(found) == 1, f"{page.name} has {len(found)} tables headed {first!r}"
+    return found[0]
+
+
+def tables(page: Path, first: str) -> list[list[list[str]]]:
+    """The rows of each table whose first column is headed `first`."""
     found: list[list[list[str]]] = []
     rows: list[list[str]] | None = None
     for line in prose(page).splitlines():
@@ -97,8 +104,7 @@ def table(page: Path, first: str) -> list[list[str]]:
                 found.append(rows)
         elif not set(line) <= set("|-: "):
             rows.append(cells)
-    assert len(found) == 1, f"{page.name} has {len(found)} tables headed {first!r}"
-    return found[0]
+    return found
 
 
 def plain(cell: str) -> str:
