@@ -56,8 +56,9 @@ clean: ## Remove what the other commands made
 	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements/lock.txt -r requirements/check.txt -r requirements/compat.txt -e '.[test]'
 	@touch $@
 
-.venvs/upstream/.installed: requirements/upstream.txt requirements/compat.txt requirements/lock.txt scripts/make-venv
-	@PYTHON=$(PYTHON) scripts/make-venv .venvs/upstream
+# With the same Python, and so the same Django, as the environment that it is compared with.
+.venvs/upstream/.installed: requirements/upstream.txt requirements/compat.txt requirements/lock.txt scripts/make-venv | .venv/.installed
+	@PYTHON=$(BIN)/python scripts/make-venv .venvs/upstream
 	@echo "Installing the Django project's channels into .venvs/upstream, to compare with ..."
 	@.venvs/upstream/bin/pip install -qq --disable-pip-version-check -c requirements/lock.txt -r requirements/upstream.txt
 	@touch $@

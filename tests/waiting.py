@@ -8,6 +8,7 @@ also the one place where time is let pass: a load that lasts, a stop that must n
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import threading
 import time
@@ -36,10 +37,25 @@ def wait_until(
     return answer
 
 
+async def turns_until(condition: Callable[[], Any], seconds: float = WITHIN) -> None:
+    """Let the loop turn until `condition()` is true: of what in this loop tells nobody."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0)
+
+
 def let_pass(seconds: float, why: str) -> None:
     """Let real time pass, where what it does to other processes is what is shown."""
     assert why
     time.sleep(seconds)
+
+
+async def meanwhile(seconds: float, why: str) -> None:
+    """As `let_pass`, while the other tasks of the loop go on."""
+    assert why
+    await asyncio.sleep(seconds)
 
 
 @contextmanager

@@ -113,10 +113,15 @@ async def logout(scope: Scope) -> None:
     """
     session = _session_of(scope)
     withdraw(scope)
-    if getattr(scope.get("user"), "is_authenticated", False):
-        await database_sync_to_async(auth.logout)(_request(scope))
-    else:
-        await database_sync_to_async(session.flush)()
+    try:
+        if getattr(scope.get("user"), "is_authenticated", False):
+            await database_sync_to_async(auth.logout)(_request(scope))
+        else:
+            await database_sync_to_async(session.flush)()
+    except BaseException:
+        # Nobody has logged out: the socket is its user's still.
+        identify(scope)
+        raise
     if "user" in scope:
         scope["user"] = _anonymous()
 

@@ -8,7 +8,6 @@ out of one mailbox, one at a time and in order, in one task.
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import logging
 import time
@@ -175,13 +174,23 @@ class AsyncConsumer:
         as it was made; what the only connection leaves in it can be read afterwards.
         """
         if self._in_use:
-            other = copy.copy(self)
-            other.__dict__ = dict(self._as_made)
-            return other
+            return self._another()
         if "_as_made" not in self.__dict__:
             self._as_made = dict(self.__dict__)
         self._in_use = True
         return self
+
+    def _another(self) -> AsyncConsumer:
+        # Not copy.copy(): it asks the new instance for `__setstate__`, and a subclass's
+        # `__getattr__`, which may hand on to an attribute, would look for that for ever.
+        other = object.__new__(type(self))
+        other.__dict__.update(self._as_made)
+        state = object.__getstate__(self)
+        if isinstance(state, tuple):
+            # What is in slots, of a subclass that has any.
+            for name, value in state[1].items():
+                setattr(other, name, value)
+        return other
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope

@@ -14,6 +14,21 @@
 The names and bases that projects catch (`except ValueError`) stay as they were.
 """
 
+# Without Signal: `import *` must not put it over the Signal of django.dispatch.
+__all__ = [
+    "AcceptConnection",
+    "ChannelFull",
+    "ChannelsError",
+    "DenyConnection",
+    "InvalidChannelLayerError",
+    "LayerUnavailable",
+    "MessageTooLarge",
+    "RequestAborted",
+    "RequestTimeout",
+    "StopConsumer",
+    "UnknownMessageType",
+]
+
 
 class ChannelsError(Exception):
     """Base of every error that Channels itself raises."""

@@ -26,9 +26,9 @@ from typing import Any, Final
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
-from .connections import end_of_event, start_of_event
+from .connections import end_of_event, end_of_thread, start_of_event
 from .mailbox import Mailbox
-from .pools import Kind, Pools, pools_of_process
+from .pools import Kind, Pool, Pools, pools_of_process
 
 _active: ContextVar[Lane | CallerLane | None] = ContextVar("channels_lane", default=None)
 _running_in = threading.local()
@@ -59,11 +59,15 @@ _Call = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]
 class Lane(Executor):
     """The ordered blocking calls of one scope; an Executor to asgiref."""
 
-    __slots__ = ("_calls", "_scheduled", "kind", "label", "open", "reader")
+    __slots__ = ("_calls", "_scheduled", "_within", "kind", "label", "open", "reader", "served")
 
-    def __init__(self, kind: Kind = "sockets", label: str = "") -> None:
+    def __init__(self, kind: Kind = "sockets", label: str = "", within: Lane | None = None) -> None:
         self.kind: Kind = kind
         self.label = label
+        # The lane of the consumer that runs this one's.
+        self._within = within
+        # A thread is at work here.
+        self.served = False
         # A call was made since the last end_event(): the event has a thread, or waits for one.
         self.open = False
         # The mailbox of the consumer in this lane: while it is waited on, no handler runs.
@@ -86,8 +90,26 @@ class Lane(Executor):
                 self.open = True
             if not self._scheduled:
                 self._scheduled = True
-                pools.schedule(self)
+                self._schedule(pools)
         return future
+
+    def _schedule(self, pools: Pools) -> None:
+        """Ask for a thread. Call with the lock held.
+
+        A handler that has one may wait for a consumer that it runs. With all of them
+        in such hands none would ever be free: this one then is beyond the pool's size.
+        """
+        if self._within is not None and self._within.served and _is_busy(pools.of(self.kind)):
+            thread = threading.Thread(
+                target=self._serve_alone, args=(pools,), name="channels-within", daemon=True
+            )
+            thread.start()
+        else:
+            pools.schedule(self)
+
+    def _serve_alone(self, pools: Pools) -> None:
+        self.serve(pools)
+        end_of_thread()
 
     def end_event(self) -> None:
         """Let the thread go once the calls made so far are done. Never waits."""
@@ -106,6 +128,7 @@ class Lane(Executor):
         """Run one event's calls; called by a thread of the pool."""
         assert self._calls is not None
         _running_in.lane = self
+        self.served = True
         start_of_event()
         while True:
             call = self._calls.get()
@@ -116,9 +139,16 @@ class Lane(Executor):
         end_of_event()
         _running_in.lane = None
         with pools.lock:
+            self.served = False
             self._scheduled = not self._calls.empty()
             if self._scheduled:
-                pools.schedule(self)
+                self._schedule(pools)
+
+
+def _is_busy(pool: Pool) -> bool:
+    """Whether another turn would have to wait."""
+    now = pool.statistics()
+    return now["threads"] >= pool.size and now["waiting"] >= now["idle"]
 
 
 def _run(call: _Call) -> None:
@@ -163,7 +193,7 @@ class lane:
         if active is None or taken:
             made: Lane | CallerLane
             if _calling_thread() is None:
-                made = Lane(self._kind, self._label)
+                made = Lane(self._kind, self._label, active if type(active) is Lane else None)
             else:
                 made = CallerLane()
             self._lane = made

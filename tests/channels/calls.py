@@ -69,3 +69,8 @@ def call(
     application: Any, scope: dict[str, Any], events: Iterable[dict[str, Any]] = ()
 ) -> list[dict[str, Any]]:
     return asyncio.run(acall(application, scope, events))
+
+
+def routed(router: Any, path: str, **more: Any) -> list[dict[str, Any]]:
+    """What a router sends to a WebSocket that comes to `path`, and leaves."""
+    return call(router, websocket_scope(path, **more), [CONNECT, DISCONNECT])

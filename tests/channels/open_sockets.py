@@ -11,6 +11,7 @@ from calls import CONNECT, websocket_scope
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
+from tests.waiting import turns_until as turns_until
 
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -103,15 +104,6 @@ async def sockets(
             one.leave()
         for one in opened:
             await one.ended()
-
-
-async def turns_until(condition: Any) -> None:
-    """Let the loop turn until `condition()` is true: of what tells nobody when it is."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0)
 
 
 def log_in(user: User) -> Client:

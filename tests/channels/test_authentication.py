@@ -450,7 +450,19 @@ async def afailing(token: str) -> Any:
     return {}[token]
 
 
-@pytest.mark.parametrize(("verify", "kind"), [(failing, "ValueError"), (afailing, "KeyError")])
+def finding_nothing(token: str) -> Any:
+    return next(user for user in () if user == token)
+
+
+@pytest.mark.parametrize(
+    ("verify", "kind"),
+    [
+        (failing, "ValueError"),
+        (afailing, "KeyError"),
+        # A StopIteration, which no future takes: whoever waits for it would wait forever.
+        (finding_nothing, "RuntimeError"),
+    ],
+)
 def test_what_verify_raises_is_told_without_its_text(verify: Any, kind: str) -> None:
     scope = websocket_scope(headers=bearer(f"Bearer {TOKEN}"))
     with pytest.raises(VerifyError, match="it may hold the token") as caught:

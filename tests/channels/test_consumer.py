@@ -142,6 +142,38 @@ def test_an_instance_used_as_application_keeps_its_connections_apart() -> None:
     assert run(test) == ["ada", "grace"]
 
 
+class Delegating(Recorder):
+    """Hands on what it does not know, and keeps something in a slot."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.behind = object()
+        self.kept = "kept"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.behind, name)
+
+    async def websocket_receive(self, message: Message) -> None:
+        await self.send({"type": "websocket.send", "text": self.kept})
+
+
+def test_an_instance_with_attributes_of_any_kind_serves_several_connections() -> None:
+    async def test() -> None:
+        app = Delegating()
+        clients = [ApplicationCommunicator(app, SCOPE) for _ in range(2)]
+        for client in clients:
+            await client.send_input({"type": "websocket.connect"})
+            assert (await client.receive_output())["type"] == "websocket.accept"
+        for client in clients:
+            await client.send_input({"type": "websocket.receive", "text": ""})
+            assert (await client.receive_output())["text"] == "kept"
+            await client.send_input({"type": "websocket.disconnect", "code": 1000})
+            await client.wait()
+
+    run(test)
+
+
 def test_an_instance_shows_afterwards_what_its_connection_set() -> None:
     class Named(AsyncConsumer):
         async def websocket_receive(self, message: Message) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import re
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,16 +12,13 @@ from typing import Any
 import pytest
 from calls import Recorder
 from django.core.checks import Warning
-from django.core.management import call_command
 from django.urls import include, path
 from django_process import write
-from tests.docs.doc_pages import ROOT, blocks
 
 from channels.auth import AuthMiddlewareStack
-from channels.doctor import examine, is_error
+from channels.doctor import examine
 from channels.doctor.findings import Finding, Level, Place
 from channels.doctor.project import Copy, Layer, Project
-from channels.doctor.report import Shape, as_values, lines, shape_of
 from channels.doctor.sources import place_of
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -346,199 +338,3 @@ def test_a_place_is_found_through_modules_that_settings_are_taken_from(
     assert place("INSTALLED_APPS", "a")[:2] == ("doctored/base.py", 3)
     assert place("INSTALLED_APPS", "daphne") is None
     assert place_of("not.imported", "INSTALLED_APPS") is None
-
-
-# -- the look of it --------------------------------------------------------------
-
-FINDINGS = [
-    Finding(Level.OK, "Django", "5.2"),
-    Finding(
-        Level.WARNING,
-        "INSTALLED_APPS",
-        "daphne is among them, " + "and " * 12 + "so on.",
-        "Take out this line:",
-        '"daphne",',
-        Place("settings.py", 3, '"daphne",'),
-    ),
-]
-
-
-def test_the_report_is_a_table_whose_lines_of_code_are_whole() -> None:
-    assert list(lines("mysite.settings", FINDINGS, Shape(width=76)))[1:] == [
-        "",
-        "ok       Django          5.2",
-        "warning  INSTALLED_APPS  daphne is among them, and and and and and and and",
-        "                         and and and and and so on.",
-        "                         settings.py, line 3: Take out this line:",
-        '                             "daphne",',
-        "",
-        "1 warning.",
-    ]
-
-
-def test_colours_are_for_terminals_that_want_them() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    assert shape_of(Terminal(), {}).coloured == (os.name != "nt")
-    assert not shape_of(Terminal(), {"NO_COLOR": "1"}).coloured
-    assert not shape_of(Terminal(), {"TERM": "dumb"}).coloured
-    assert not shape_of(io.StringIO(), {}).coloured
-    coloured = "\n".join(lines("settings", FINDINGS, Shape(76, coloured=True)))
-    plain = "\n".join(lines("settings", FINDINGS, Shape(76)))
-    assert "\x1b[33mwarning\x1b[0m  INSTALLED_APPS" in coloured
-    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
-
-
-def test_the_values_for_programs_are_those_of_the_table() -> None:
-    told = json.loads(json.dumps(as_values("mysite.settings", FINDINGS)))
-    assert told["settings"] == "mysite.settings"
-    assert told["findings"][0]["file"] is None
-    assert told["findings"][1] == {
-        "level": "warning",
-        "subject": "INSTALLED_APPS",
-        "text": FINDINGS[1].text,
-        "advice": "Take out this line:",
-        "code": '"daphne",',
-        "file": "settings.py",
-        "line": 3,
-    }
-
-
-def test_only_errors_are_errors() -> None:
-    assert not any(map(is_error, FINDINGS))
-    assert is_error(FINDINGS[0]._replace(level=Level.ERROR))
-
-
-# -- whole projects --------------------------------------------------------------
-
-
-@pytest.fixture
-def mysite(tmp_path: Path) -> Path:
-    """The project that the README makes."""
-    call_command("startproject", "mysite", str(tmp_path))
-    for block in blocks(ROOT / "README.md"):
-        kind, _, name = block.mark.partition(": ")
-        if kind in ("file", "append"):
-            with (tmp_path / name).open("a" if kind == "append" else "w") as file:
-                file.write(block.code)
-    return tmp_path
-
-
-def doctor(
-    folder: Path, *arguments: str, settings: str | None = "mysite.settings"
-) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
-    if settings is not None:
-        environment["DJANGO_SETTINGS_MODULE"] = settings
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "channels", "doctor", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def levels(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """The level of each subject, of a report in JSON."""
-    return {found["subject"]: found["level"] for found in json.loads(result.stdout)["findings"]}
-
-
-@pytest.mark.slow
-def test_of_the_readmes_project_nothing_is_said(mysite: Path) -> None:
-    result = doctor(mysite)
-    assert result.stdout.endswith("All is well.\n"), result.stdout
-    assert (result.stderr, result.returncode) == ("", 0)
-    told = doctor(mysite, "mysite.asgi:application", "--json", settings=None)
-    assert set(levels(told).values()) == {"ok"}
-
-
-@pytest.mark.slow
-def test_a_project_of_the_daphne_kind_is_told_what_to_change(mysite: Path) -> None:
-    with (mysite / "mysite/settings.py").open("a") as file:
-        file.write("DEBUG = False\nINSTALLED_APPS.insert(0, 'daphne')\n")
-        file.write(
-            'CHANNEL_LAYERS["default"]["BACKEND"] = "channels.layers.InMemoryChannelLayer"\n'
-        )
-        file.write("print('settings')\n")
-    result = doctor(mysite)
-    assert result.returncode == 1, result.stdout
-    assert "runserver is daphne's and not that of channels" in result.stdout
-    assert re.search(
-        r"mysite/settings\.py, line \d+: Take \"daphne\" out of this line:\n"
-        r" +INSTALLED_APPS\.insert\(0, 'daphne'\)\n",
-        result.stdout,
-    )
-    assert "1 error, 1 warning, 1 hint.\n" in result.stdout
-    assert result.stderr.startswith("settings\n")
-    told = levels(doctor(mysite, "--json"))
-    assert told["ALLOWED_HOSTS"] == "error"
-    assert told["INSTALLED_APPS"] == "warning"
-    assert told["CHANNEL_LAYERS"] == "hint"
-
-
-@pytest.mark.slow
-def test_a_redis_that_is_not_there_is_an_error_without_its_password(mysite: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        layer = {"BACKEND": REDIS, "CONFIG": {"hosts": [f"redis://:hidden@127.0.0.1:{port}"]}}
-        with (mysite / "mysite/settings.py").open("a") as file:
-            file.write(f'CHANNEL_LAYERS = {{"default": {layer}}}\n')
-        result = doctor(mysite)
-    assert result.returncode == 1
-    assert "does not work: ConnectionError" in result.stdout
-    assert '"socket_timeout": None' in result.stdout
-    assert "hidden" not in result.stdout + result.stderr
-    assert result.stderr == ""
-
-
-@pytest.mark.slow
-def test_models_that_are_imported_too_early_are_an_error(mysite: Path) -> None:
-    code = (mysite / "mysite/asgi.py").read_text()
-    early = "from django.contrib.auth.models import User\n"
-    (mysite / "mysite/asgi.py").write_text(early + code)
-    result = doctor(mysite, "--json")
-    assert levels(result)["application"] == "ok"
-    (error,) = (f for f in json.loads(result.stdout)["findings"] if f["level"] == "error")
-    assert "AppRegistryNotReady" in error["text"]
-    assert "asgi.py, line 1)" in error["text"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("files", "settings", "text"),
-    [
-        ({}, None, "Say which project to look at"),
-        ({}, "nowhere", "Cannot import 'nowhere': No module named 'nowhere'."),
-        ({"settings.py": "1 / 0\n"}, "settings", "ZeroDivisionError: division by zero"),
-        ({"settings.py": "A = (\n"}, "settings", "Cannot import 'settings': SyntaxError"),
-    ],
-)
-def test_settings_that_cannot_be_had_are_one_sentence(
-    tmp_path: Path, files: dict[str, str], settings: str | None, text: str
-) -> None:
-    result = doctor(write(tmp_path, files), settings=settings)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert text in line
-
-
-@pytest.mark.slow
-def test_what_a_project_gets_wrong_is_a_finding_and_no_traceback(mysite: Path) -> None:
-    settings = mysite / "mysite/settings.py"
-    whole = settings.read_text()
-    settings.write_text(whole + "INSTALLED_APPS.append('nowhere')\n")
-    assert levels(doctor(mysite, "--json"))["INSTALLED_APPS"] == "error"
-    (mysite / "mysite/consumers.py").write_text("1 / 0\n")
-    settings.write_text(whole + "CHANNEL_LAYERS['default']['ROUTING'] = 'x.routing'\n")
-    result = doctor(mysite)
-    assert "ZeroDivisionError: division by zero" in result.stdout
-    assert "ROUTING is of Channels 1" in result.stdout
-    assert "CHANNEL_LAYERS['default']['ROUTING'] = 'x.routing'" in result.stdout
-    assert "2 errors.\n" in result.stdout
-    assert result.stderr == ""

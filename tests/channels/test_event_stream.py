@@ -13,7 +13,7 @@ from channels.broadcast import broadcast
 from channels.exceptions import InvalidChannelLayerError
 from channels.generic.sse import AsyncEventStreamConsumer, comment_bytes, event_bytes
 from channels.layers import InMemoryChannelLayer
-from channels.testing import ApplicationCommunicator
+from channels.testing import ApplicationCommunicator, HttpCommunicator
 from channels.types import ClientDisconnected
 
 
@@ -153,6 +153,20 @@ def test_a_consumer_may_end_its_stream(news: type[News], layer: InMemoryChannelL
         await client.wait()
         assert news.ended == 1
         assert layer.groups == {}
+
+    run(test)
+
+
+def test_closing_a_stream_again_changes_nothing(news: type[News], layer: Any) -> None:
+    class Twice(news):  # type: ignore[valid-type, misc]
+        async def connect(self) -> None:
+            await self.accept()
+            await self.close()
+            await self.close()
+
+    async def test() -> None:
+        response = await HttpCommunicator(Twice, "GET", "/").get_response()
+        assert response["status"] == 200
 
     run(test)
 

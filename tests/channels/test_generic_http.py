@@ -10,6 +10,7 @@ import pytest
 
 from channels.generic.http import AsyncHttpConsumer
 from channels.layers import InMemoryChannelLayer
+from channels.mailbox import DirectReceive, Mailbox
 from channels.testing import ApplicationCommunicator, HttpCommunicator
 
 
@@ -255,3 +256,85 @@ def test_a_handle_that_answers_nothing_ends_the_consumer() -> None:
         assert await client.receive_nothing(0)
 
     run(test)
+
+
+async def from_a_server_that_tells_of_the_end_at_once(app: Any, body: bytes = b"") -> bytes:
+    """Serve one request as our server does: the disconnect comes within the last `send`."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    sent: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            mailbox.put_disconnect({"type": "http.disconnect"})
+
+    mailbox.put_client({"type": "http.request", "body": body}, len(body))
+    await app(SCOPE, DirectReceive(mailbox, send), send)
+    return b"".join(sent)
+
+
+def test_work_after_the_response_is_not_cancelled() -> None:
+    class Worker(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            await self.send_response(200, b"accepted")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            log.append("worked")
+
+        async def disconnect(self) -> None:
+            log.append("disconnect")
+
+    run(lambda: from_a_server_that_tells_of_the_end_at_once(Worker.as_asgi()))
+    assert log == ["worked", "disconnect"]
+
+
+def test_a_last_piece_that_was_refused_leaves_the_response_open() -> None:
+    class Hasty(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            try:
+                await self.send_body(b"too early")
+            except RuntimeError:
+                await self.send_headers()
+                await self.send_body(b"open", more_body=True)
+
+    async def send(message: Any) -> None:
+        if not log and message["type"] == "http.response.body":
+            log.append("refused")
+            raise RuntimeError("no response was started")
+
+    async def test() -> None:
+        mailbox = Mailbox(asyncio.get_running_loop())
+        mailbox.put_client(REQUEST, 0)
+        serving = asyncio.create_task(Hasty.as_asgi()(SCOPE, DirectReceive(mailbox, send), send))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert mailbox.reader_waits, "it lives on, for a message that ends the response"
+        mailbox.put_disconnect({"type": "http.disconnect"})
+        await serving
+
+    run(test)
+
+
+class OfItsOwn(AsyncHttpConsumer):
+    def __init__(self) -> None:
+        """Calls no other `__init__`."""
+
+    async def handle(self, body: bytes) -> None:
+        await self.send_response(200, body)
+
+    async def disconnect(self) -> None:
+        log.append("disconnect")
+
+
+@pytest.mark.parametrize("app", [OfItsOwn.as_asgi(), OfItsOwn(), Echo()])
+def test_each_request_has_a_body_of_its_own(app: Any) -> None:
+    async def answer(body: bytes) -> Any:
+        return (await HttpCommunicator(app, "POST", "/", body=body).get_response())["body"]
+
+    async def test() -> list[Any]:
+        one_by_one = [await answer(b"1"), await answer(b"2")]
+        return one_by_one + await asyncio.gather(answer(b"3"), answer(b"4"), answer(b"5"))
+
+    bodies = [body.strip(b"<>") for body in run(test)]
+    assert bodies == [b"1", b"2", b"3", b"4", b"5"]
+    assert log.count("disconnect") == (5 if not isinstance(app, Echo) else 0)

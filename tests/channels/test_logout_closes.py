@@ -30,6 +30,7 @@ from channels.layers.local import LocalChannelLayer
 from channels.mailbox import DirectReceive, Mailbox
 from channels.security import announcements, hearing, watch
 from channels.security.announcements import GROUP, LOGGED_OUT, announce_ends
+from channels.security.authentication import AuthenticationMiddleware, SubprotocolToken
 from channels.security.identity import digest
 from channels.sessions import SessionMiddlewareStack
 
@@ -330,6 +331,82 @@ def test_a_socket_that_logs_out_itself_stays_and_others_of_its_session_close(
             await one.until(lambda: one.sent[-1].get("text") == "AnonymousUser")
             assert not one.closed
             assert one.ends == []
+
+    run(scenario())
+
+
+class FailsToLogOut(Room):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        def fail() -> None:
+            raise OSError("the store is down")
+
+        self.scope["session"].flush = fail
+        with pytest.raises(OSError, match="the store is down"):
+            await logout(self.scope)
+        await self.send(text_data=str(self.scope["user"]))
+
+
+def test_a_socket_whose_log_out_fails_is_not_left_open_to_nobodys_end(ada: User) -> None:
+    key = key_of(log_in(ada))
+
+    async def scenario() -> None:
+        async with sockets(key, application=AuthMiddlewareStack(FailsToLogOut)) as (one,):
+            one.say("log out")
+            await one.ended()
+            # It is its user's still, and their log-out had been announced by then.
+            assert one.ends == [4401]
+            assert {"type": "websocket.send", "text": "ada"} in one.sent
+
+    run(scenario())
+
+
+def test_a_token_within_a_session_makes_the_socket_its_users_alone(ada: User, bob: User) -> None:
+    async def verify(token: str) -> User:
+        return bob
+
+    app = AuthMiddlewareStack(AuthenticationMiddleware(Room, [SubprotocolToken(verify)]))
+    session = log_in(ada)
+
+    async def scenario() -> None:
+        async with sockets(key_of(session), application=app, subprotocols=["bearer.x"]) as (one,):
+            await sync_to_async(session.logout)()
+            await sync_to_async(change_password)(await User.objects.aget(pk=ada.pk))
+            one.say("still here")
+            await one.until(lambda: one.sent[-1].get("text") == "still here")
+            await sync_to_async(change_password)(await User.objects.aget(pk=bob.pk))
+            await one.ended()
+            assert one.ends == [4401]
+
+    run(scenario())
+
+
+def test_who_is_cancelled_while_leaving_leaves_no_tasks(ada: User, foreign: Listening) -> None:
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+
+        async def stubborn() -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                leaving.set()
+                await go_on.wait()
+
+        leaving, go_on = asyncio.Event(), asyncio.Event()
+        one = OpenSocket(AuthMiddlewareStack(app), key_of(await sync_to_async(log_in)(ada)))
+        begun = asyncio.get_running_loop().create_task(
+            one._application(one.scope, one._events.get, one.send)
+        )
+        await turns_until(watch.registered)
+        watched = watch.registered()[0]
+        watched.closing = asyncio.get_running_loop().create_task(stubborn())
+        await foreign.joined.wait()
+        one.leave()
+        await leaving.wait()
+        begun.cancel()
+        await asyncio.wait([begun])
+        go_on.set()
+        await watched.closing
 
     run(scenario())
 
@@ -717,6 +794,40 @@ def test_membership_in_a_foreign_layer_is_renewed_hourly(foreign: Listening) -> 
         await foreign.group_send(GROUP, {"type": LOGGED_OUT, "session": "s"})
         await foreign.joined.wait()
         assert foreign.calls.count(f"group_add {GROUP}") == 2
+        await stop(task)
+
+    run(scenario())
+
+
+def test_membership_is_renewed_before_a_layer_forgets_it(foreign: Listening) -> None:
+    foreign.group_expiry = 60  # type: ignore[attr-defined]
+
+    async def scenario() -> None:
+        ears, clock = Ears(), Clock()
+        task = await hear(ears, clock)
+        await foreign.joined.wait()
+        foreign.joined.clear()
+        clock.now += 30
+        await foreign.group_send(GROUP, {"type": LOGGED_OUT, "session": "s"})
+        await foreign.joined.wait()
+        await stop(task)
+
+    run(scenario())
+
+
+def test_after_a_flush_our_own_layer_is_joined_again(layer: InMemoryChannelLayer) -> None:
+    layer.group_expiry = 0.002
+
+    async def scenario() -> None:
+        ears = Ears()
+        # By the clock itself: nothing else happens that would wake it.
+        task = asyncio.create_task(hearing.Hearing(ears).run())
+        await members_of(layer)
+        await layer.flush()
+        assert not layer.hub.groups
+        await members_of(layer)
+        await layer.group_send(GROUP, {"type": LOGGED_OUT, "session": "s"})
+        assert await ears.heard.get() == "s"
         await stop(task)
 
     run(scenario())

@@ -225,6 +225,21 @@ def test_a_consumer_class_can_be_decorated(ada: User) -> None:
     assert status(app, AnonymousUser()) == 401
     with pytest.raises(TypeError, match="is no consumer"):
         login_required(Recorder()).as_asgi()
+    with pytest.raises(TypeError, match="is no consumer"):
+        # Its arguments would be lost, and what may be wrapped around it.
+        login_required(Gate.as_asgi()).as_asgi()
+
+
+def test_a_class_decorated_twice_is_guarded_twice(ada: User, editor: User) -> None:
+    @login_required
+    @permission_required("auth.change_user")
+    class Decorated(Gate):
+        """Of staff."""
+
+    for app in (Decorated, Decorated.as_asgi()):
+        assert status(app, editor) == 101
+        assert status(app, ada) == 403
+        assert status(app, AnonymousUser()) == 401
 
 
 # -- mistakes --------------------------------------------------------------------

@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import User
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django.test import Client, TestCase, override_settings
@@ -155,6 +156,37 @@ def test_every_kind_of_store_is_read_and_not_written(ada: User, engine: str, tmp
         assert still_valid(identity(ada, key_of(client)))
         assert not still_valid(identity(ada, "n" * 32))
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+class DownCache(LocMemCache):
+    """A cache that cannot be reached, now and then."""
+
+    failures = 0
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        if DownCache.failures:
+            DownCache.failures -= 1
+            raise ConnectionError("no cache")
+        return super().get(*args, **kwargs)
+
+    def has_key(self, key: str, version: int | None = None) -> bool:
+        return self.get(key, version=version) is not None
+
+
+def test_a_cache_that_is_down_has_ended_no_session(ada: User) -> None:
+    # Sessions of the cache take one that fails for empty.
+    cache = {"BACKEND": f"{__name__}.DownCache", "LOCATION": "down"}
+    with override_settings(CACHES={"default": cache}, SESSION_ENGINE=f"{BACKENDS}.cache"):
+        client = log_in(ada)
+        seen = identity(ada, key_of(client))
+        DownCache.failures = 2
+        with pytest.raises(ConnectionError):
+            still_valid(seen)
+        # One that comes back in the midst of it.
+        DownCache.failures = 1
+        assert still_valid(seen)
+        client.logout()
+        assert not still_valid(seen)
 
 
 def test_an_expired_file_stays_what_it_is(ada: User, tmp_path: Any) -> None:

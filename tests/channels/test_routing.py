@@ -1,31 +1,20 @@
-"""ProtocolTypeRouter, URLRouter and ChannelNameRouter, called as plain ASGI applications."""
+"""URLRouter, called as a plain ASGI application."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
-from calls import CONNECT, DISCONNECT, Recorder, call, http_scope, websocket_scope
+from calls import CONNECT, DISCONNECT, Recorder, call, http_scope, routed, websocket_scope
 from django.core.exceptions import ImproperlyConfigured
-from django.core.handlers.asgi import ASGIHandler
-from django.test import override_settings
-from django.urls import include, path, re_path, register_converter
+from django.urls import path, re_path, register_converter
 from django.urls.exceptions import Resolver404
-from django.urls.resolvers import LocalePrefixPattern, RegexPattern, URLPattern, URLResolver
+from django.urls.resolvers import LocalePrefixPattern, URLPattern
 
 from channels.consumer import AsyncConsumer
-from channels.http import AsgiHandler
 from channels.middleware import BaseMiddleware
-from channels.routing import (
-    ChannelNameRouter,
-    ProtocolTypeRouter,
-    URLRouter,
-    get_default_application,
-    url,
-)
+from channels.routing import ProtocolTypeRouter, URLRouter, url
 
 
 class Greeter(AsyncConsumer):
@@ -46,80 +35,6 @@ class Year:
 
 
 register_converter(Year, "year")
-
-
-def routed(router: Any, path_: str, **more: Any) -> list[dict[str, Any]]:
-    return call(router, websocket_scope(path_, **more), [CONNECT, DISCONNECT])
-
-
-# -- by type -------------------------------------------------------------------
-
-
-def test_each_scope_goes_to_the_application_for_its_type() -> None:
-    sockets, robots = Recorder(), Recorder()
-    router = ProtocolTypeRouter({"websocket": sockets, "telegram": robots})
-    call(router, {"type": "telegram", "chat": 1})
-    assert robots.scope["chat"] == 1
-    assert sockets.scopes == []
-
-
-def test_a_type_nobody_is_configured_for_is_an_error_that_names_it() -> None:
-    with pytest.raises(ValueError, match="No application configured for scope type 'mqtt'"):
-        call(ProtocolTypeRouter({}), {"type": "mqtt"})
-
-
-def test_without_an_http_entry_djangos_views_answer() -> None:
-    sent = call(ProtocolTypeRouter({}), http_scope("/hello/"), [{"type": "http.request"}])
-    assert sent[0]["status"] == 200
-    assert b"Hello" in sent[1]["body"]
-
-
-def test_an_http_entry_is_left_alone() -> None:
-    pages = Recorder()
-    call(ProtocolTypeRouter({"http": pages}), http_scope())
-    assert pages.scope["type"] == "http"
-
-
-def test_djangos_own_handler_is_replaced_by_ours_with_its_middleware_made_once() -> None:
-    given = ASGIHandler()
-    router = ProtocolTypeRouter({"http": given})
-    handler: Any = router.application_mapping["http"]
-    assert type(handler) is AsgiHandler
-    assert handler._middleware_chain is given._middleware_chain
-    sent = call(router, http_scope("/hello/"), [{"type": "http.request"}])
-    assert sent[0]["status"] == 200
-
-
-def test_djangos_own_handler_stays_when_asked_to_or_when_it_is_a_subclass() -> None:
-    class Special(ASGIHandler):
-        pass
-
-    given, special = ASGIHandler(), Special()
-    kept = ProtocolTypeRouter({"http": given}, replace_django_handler=False)
-    assert kept.application_mapping["http"] is given
-    assert ProtocolTypeRouter({"http": special}).application_mapping["http"] is special
-
-
-def test_lifespan_is_answered_where_nothing_is_configured_for_it() -> None:
-    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    sent = call(ProtocolTypeRouter({}), {"type": "lifespan"}, events)
-    assert [message["type"] for message in sent] == [
-        "lifespan.startup.complete",
-        "lifespan.shutdown.complete",
-    ]
-
-
-def test_a_lifespan_entry_gets_the_scope() -> None:
-    startup = Recorder()
-    call(ProtocolTypeRouter({"lifespan": startup}), {"type": "lifespan"})
-    assert startup.scope["type"] == "lifespan"
-
-
-def test_a_consumer_class_will_do_for_an_application() -> None:
-    sent = call(
-        ProtocolTypeRouter({"websocket": Greeter}), websocket_scope(), [CONNECT, DISCONNECT]
-    )
-    assert sent == [{"type": "websocket.accept"}]
 
 
 # -- by URL --------------------------------------------------------------------
@@ -289,6 +204,11 @@ def test_a_pattern_of_an_unknown_kind_cannot_be_a_prefix() -> None:
         URLRouter([route])
 
 
+def test_a_scope_without_a_path_is_an_error() -> None:
+    with pytest.raises(ValueError, match="No 'path' key in connection scope, cannot route URLs"):
+        call(URLRouter([]), {"type": "websocket"})
+
+
 # -- subclasses ----------------------------------------------------------------
 
 
@@ -326,106 +246,6 @@ def test_applications_can_be_exchanged_in_the_mapping() -> None:
     router.application_mapping["websocket"] = second
     routed(router, "/")
     assert (len(first.scopes), len(second.scopes)) == (0, 1)
-
-
-# -- include -------------------------------------------------------------------
-
-
-def module_of(name: str, **attributes: Any) -> str:
-    module = ModuleType(name)
-    module.__dict__.update(attributes)
-    sys.modules[name] = module
-    return name
-
-
-def test_a_list_of_routes_can_be_included() -> None:
-    app = Recorder()
-    routed(URLRouter([path("api/", include([path("chat/", app)]))]), "/api/chat/")
-    assert app.scope["path_remaining"] == ""
-
-
-@pytest.mark.parametrize("name", ["urlpatterns", "websocket_urlpatterns"])
-def test_a_module_can_be_included_by_its_name(name: str) -> None:
-    app = Recorder()
-    module = module_of(f"included_{name}", **{name: [path("chat/", app)]})
-    routed(URLRouter([path("api/", include(module))]), "/api/chat/")
-    assert len(app.scopes) == 1
-
-
-def test_a_modules_websocket_urlpatterns_come_before_its_views() -> None:
-    app, view = Recorder(), Recorder()
-    module = module_of(
-        "included_both", urlpatterns=[path("a/", view)], websocket_urlpatterns=[path("a/", app)]
-    )
-    routed(URLRouter([path("", include(module))]), "/a/")
-    assert (len(app.scopes), len(view.scopes)) == (1, 0)
-
-
-def test_a_module_without_routes_is_told_when_the_router_is_made() -> None:
-    module = module_of("included_nothing", routes=[])
-    with pytest.raises(ImproperlyConfigured, match=r"'included_nothing'.*has neither"):
-        URLRouter([path("", include(module))])
-    with pytest.raises(ImproperlyConfigured, match="made with path"):
-        URLRouter([path("", include(["chat/"]))])
-
-
-def test_includes_nest_and_share_what_they_capture() -> None:
-    app = Recorder()
-    rooms = [path("room/<slug:room>/", app, kwargs={"own": 1, "both": "inner"})]
-    teams = [path("team/<int:team>/", include(rooms), kwargs={"both": "outer", "team": 9})]
-    routed(URLRouter([path("<slug:site>/", include(teams))]), "/a/team/1/room/b/")
-    assert app.scope["url_route"]["kwargs"] == {
-        "site": "a",
-        "team": 9,
-        "room": "b",
-        "own": 1,
-        "both": "inner",
-    }
-
-
-@pytest.mark.parametrize("url_path", ["a/1/", "b/1/", "c/1/", "d/1/"])
-def test_includes_capture_exactly_what_djangos_resolver_says(url_path: str) -> None:
-    app = Recorder()
-    inner = [re_path(r"^(\d+)/$", app)]
-    routes = [
-        re_path(r"^(a)/", include(inner)),
-        re_path(r"^(?P<letter>b)/", include(inner)),
-        re_path(r"^(c)/", include([re_path(r"^(?P<number>\d+)/$", app)])),
-        re_path(r"^(d)/", include(inner), kwargs={"extra": 1}),
-    ]
-    routed(URLRouter(routes), f"/{url_path}")
-    expected = URLResolver(RegexPattern(r"^"), routes).resolve(url_path)
-    assert app.scope["url_route"] == {"args": expected.args, "kwargs": expected.kwargs}
-
-
-def test_routers_and_includes_nest_in_each_other_through_middleware() -> None:
-    app = Recorder()
-    router = BaseMiddleware(URLRouter([path("x/", include([path("<int:c>/", app)]))]))
-    routed(URLRouter([path("<int:a>/", include([path("<int:b>/", router)]))]), "/1/2/x/3/")
-    assert app.scope["url_route"]["kwargs"] == {"a": 1, "b": 2, "c": 3}
-
-
-def test_a_nested_router_in_an_include_that_finds_nothing_leaves_it_to_the_next_route() -> None:
-    app, other = Recorder(), Recorder()
-    nested = URLRouter([path("nothing/", other)])
-    router = URLRouter([path("a/", include([path("", nested)])), path("a/b/", app)])
-    routed(router, "/a/b/")
-    assert (len(app.scopes), len(other.scopes)) == (1, 0)
-
-
-def test_an_include_without_the_path_is_a_404() -> None:
-    router = URLRouter([path("a/", include([path("b/", Recorder())]))])
-    assert routed(router, "/a/c/") == [{"type": "websocket.close"}]
-
-
-def test_consumer_classes_in_an_include_will_do_for_applications() -> None:
-    router = URLRouter([path("a/", include(([path("b/", Greeter)], "chat"), namespace="x"))])
-    assert routed(router, "/a/b/") == [{"type": "websocket.accept"}]
-
-
-def test_a_scope_without_a_path_is_an_error() -> None:
-    with pytest.raises(ValueError, match="No 'path' key in connection scope, cannot route URLs"):
-        call(URLRouter([]), {"type": "websocket"})
 
 
 # -- nothing found -------------------------------------------------------------
@@ -467,45 +287,3 @@ def test_a_client_that_left_already_gets_no_answer() -> None:
 def test_other_protocols_get_an_error() -> None:
     with pytest.raises(ValueError, match="No route found for path '/x/'"):
         call(URLRouter([]), {"type": "coap", "path": "/x/"})
-
-
-# -- by channel name -----------------------------------------------------------
-
-
-def test_a_channels_scope_goes_to_the_application_for_its_name() -> None:
-    app = Recorder()
-    call(ChannelNameRouter({"thumbnails": app}), {"type": "channel", "channel": "thumbnails"})
-    assert app.scope["channel"] == "thumbnails"
-
-
-def test_a_channel_name_router_says_what_is_wrong_with_a_scope() -> None:
-    router = ChannelNameRouter({})
-    with pytest.raises(ValueError, match="got a scope without a 'channel' key"):
-        call(router, {"type": "channel"})
-    with pytest.raises(ValueError, match="No application configured for channel name 'x'"):
-        call(router, {"type": "channel", "channel": "x"})
-
-
-# -- the setting ---------------------------------------------------------------
-
-
-def test_the_default_application_is_what_the_setting_names() -> None:
-    from tests.asgi import application
-
-    assert get_default_application() is application
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "Cannot find ASGI_APPLICATION setting."),
-        ("nodots", "Cannot find ASGI_APPLICATION setting."),
-        ("tests.missing.application", "Cannot import ASGI_APPLICATION module 'tests.missing'"),
-        ("tests.missing.application", "No module named 'tests.missing'"),
-        ("tests.asgi.app", "Cannot find 'app' in ASGI_APPLICATION module tests.asgi"),
-    ],
-)
-def test_a_wrong_setting_is_told_in_one_sentence(value: str | None, text: str) -> None:
-    with override_settings(ASGI_APPLICATION=value), pytest.raises(ImproperlyConfigured) as caught:
-        get_default_application()
-    assert text in str(caught.value)

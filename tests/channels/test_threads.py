@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from channels import pools
 from channels.db import database_sync_to_async
+from channels.mailbox import Mailbox
 from channels.pools import pools_of_process
 from channels.threads import current_lane, in_lane, lane, test_lane
 
@@ -329,3 +330,31 @@ def test_database_calls_in_a_lane_are_looked_after_at_the_end_of_the_event_only(
             assert closed
 
     run(test)
+
+
+def test_a_consumer_within_a_handler_gets_a_thread_when_the_handlers_have_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHANNELS_THREADS", "2")
+    all_have_one = asyncio.Barrier(2)
+
+    async def inner() -> str:
+        async with lane(alone=True):
+            return await database_sync_to_async(lambda: threading.current_thread().name)()
+
+    async def outer() -> tuple[str, str]:
+        async with lane(alone=True) as active:
+            active.reader = Mailbox(asyncio.get_running_loop())
+            own = await database_sync_to_async(lambda: threading.current_thread().name)()
+            await all_have_one.wait()
+            inners = await inner()
+            again = await database_sync_to_async(lambda: threading.current_thread().name)()
+            assert again == own
+            return own, inners
+
+    async def test() -> list[tuple[str, str]]:
+        return await asyncio.gather(outer(), outer())
+
+    names = [name for pair in run(test) for name in pair]
+    assert len(set(names)) == 4 or names[1] == names[3] == "channels-within"
+    assert pools_of_process().of("sockets").statistics()["threads"] <= 2

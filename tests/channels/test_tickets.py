@@ -9,6 +9,7 @@ import logging
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -289,6 +290,10 @@ def test_a_ticket_is_not_issued_for_what_cannot_be_shown(ada: User) -> None:
             issue(nobody)
     with pytest.raises(ValueError, match="not active, and gets no ticket"):
         issue(User(pk=7, username="left", is_active=False))
+    # Of another model: the key would be that of somebody else.
+    customer = SimpleNamespace(pk=ada.pk, is_authenticated=True, is_active=True)
+    with pytest.raises(ValueError, match="of the model AUTH_USER_MODEL"):
+        issue(customer)
 
 
 @pytest.mark.usefixtures("shared")

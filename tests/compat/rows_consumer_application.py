@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from tests.compat.behaviours import Rows, outcome, set_up_django
 from tests.compat.driving import Client, drive, websocket_scope
+from tests.waiting import meanwhile
 
 set_up_django()
 
@@ -244,7 +245,7 @@ async def send_of_a_sync_consumer_returns_when_the_server_has_it() -> Any:
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         async def slow(event: Any) -> None:
-            await asyncio.sleep(0.02)
+            await meanwhile(0.02, "a send that does not wait for the server would be over")
             order.append("accepted by the server")
             await send(event)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.compat.behaviours import Rows, async_outcome, set_up_django
 from tests.compat.driving import Client, drive
+from tests.waiting import meanwhile
 
 set_up_django()
 
@@ -205,7 +206,7 @@ async def headers_alone_are_sent_at_once() -> Any:
         async def handle(self, body: bytes) -> None:
             await self.send_headers()
             self.heard.append("sent")
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     heard: list[Any] = []
     made = type("Made", (Consumer,), {"heard": heard})
@@ -256,8 +257,7 @@ async def a_client_that_leaves_while_handle_runs() -> Any:
                     await self.send_headers()
                     await self.send_body(b"1", more_body=True)
                 try:
-                    # Long enough for the news to arrive.
-                    await asyncio.sleep(0.4)
+                    await meanwhile(0.4, "the news that the client left arrives")
                 except asyncio.CancelledError:
                     heard.append("cancelled")
                     raise

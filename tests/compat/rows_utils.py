@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 from tests.compat.behaviours import Rows, async_outcome, set_up_django
+from tests.waiting import meanwhile
 
 set_up_django()
 
@@ -184,7 +185,7 @@ async def a_cancellation_while_it_cleans_up() -> Any:
             await asyncio.Event().wait()
         finally:
             cleaning.set()
-            await asyncio.sleep(0.05)
+            await meanwhile(0.05, "the cancellation comes while this cleans up")
 
     task = asyncio.ensure_future(await_many_dispatch([slow_to_end, source(1)], collecting([], 1)))
     await cleaning.wait()

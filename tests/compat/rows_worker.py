@@ -1,4 +1,4 @@
-"""Rows: workers of named channels, and the command that runs them."""
+"""Rows: workers of named channels."""
 
 # ruff: noqa: E402 - settings come before what reads them.
 from __future__ import annotations
@@ -11,16 +11,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from tests.compat.behaviours import Rows, async_outcome, outcome, set_up_django
+from tests.waiting import meanwhile
 
 set_up_django(ASGI_APPLICATION=f"{__name__}.project_application")
 
 from asgiref.server import StatelessServer
-from django.core.management import call_command, get_commands, load_command_class
-from django.test import override_settings
 
 from channels.consumer import AsyncConsumer, SyncConsumer
-from channels.layers import InMemoryChannelLayer, channel_layers
-from channels.management.commands import runworker
+from channels.layers import InMemoryChannelLayer
 from channels.routing import ChannelNameRouter
 from channels.worker import Worker
 
@@ -61,12 +59,11 @@ class Recorder(AsyncConsumer):
 
     async def job_wait(self, message: Any) -> None:
         log.add("begins")
-        await asyncio.sleep(message["seconds"])
+        await meanwhile(message["seconds"], "the next message comes while this one is handled")
         log.add("ends")
 
     async def job_fail(self, message: Any) -> None:
-        # Others are queued behind it by now.
-        await asyncio.sleep(0.05)
+        await meanwhile(0.05, "others are queued behind it")
         raise ValueError("this job cannot be done")
 
     async def job_scope(self, message: Any) -> None:
@@ -229,8 +226,7 @@ async def messages_queued_behind_one_that_fails() -> Any:
     async with working(layer, "work") as (_, seen):
         await layer.send("work", {"type": "job.fail"})
         await layer.send("work", note("queued"))
-        # By then upstream has looked for applications that ended, which it does each 0.1 s.
-        await asyncio.sleep(SOON + 0.2)
+        await meanwhile(SOON + 0.2, "upstream looks each 0.1 s for applications that ended")
         await layer.send("work", note("later"))
         return await seen.within(4, SOON)
 
@@ -311,105 +307,3 @@ async def handle_may_be_extended() -> Any:
     async with working(layer, "work", kind=Telling) as (_, seen):
         await layer.send("work", note(1))
         return await seen.within(3)
-
-
-# -- the command ------------------------------------------------------------------------
-
-
-class Noted:
-    """A worker that only notes how it was made and run."""
-
-    calls: list[Any] = []
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-
-    def run(self) -> None:
-        same = self.options["application"] is project_application
-        layer = self.options["channel_layer"]
-        names = [alias for alias in ("default", "second") if channel_layers[alias] is layer]
-        self.calls.append([sorted(self.options), same, self.options["channels"], names])
-
-
-class Command(runworker.Command):
-    worker_class: Any = Noted
-
-
-TWO_LAYERS = {
-    alias: {"BACKEND": "channels.layers.InMemoryChannelLayer"} for alias in ("default", "second")
-}
-
-
-def commanded(*arguments: str) -> Any:
-    """How the command makes its worker."""
-    Noted.calls = []
-    logging.disable(logging.CRITICAL)
-    with override_settings(CHANNEL_LAYERS=TWO_LAYERS):
-        error = outcome(call_command, Command(stderr=Silent()), *arguments)
-    logging.disable(logging.NOTSET)
-    return error or Noted.calls[0]
-
-
-class Silent:
-    """Ours warns that the layer in memory stays in its process."""
-
-    def write(self, text: str) -> None: ...
-
-    def isatty(self) -> bool:
-        return False
-
-    def flush(self) -> None: ...
-
-
-@row(upstream=["channels", True, True])
-def the_command_and_its_attributes() -> Any:
-    command = load_command_class(get_commands()["runworker"], "runworker")
-    return [
-        get_commands()["runworker"],
-        command.leave_locale_alone,
-        type(command).worker_class is Worker,
-    ]
-
-
-@row(upstream="django.channels.worker")
-def the_logger_of_the_command() -> Any:
-    return runworker.logger.name
-
-
-@row(
-    upstream=[
-        ["application", "channel_layer", "channels"],
-        True,
-        ["work", "other"],
-        ["default"],
-    ]
-)
-def the_command_makes_the_worker_of_its_class() -> Any:
-    return commanded("work", "other")
-
-
-@row(upstream=["second"])
-def the_layer_of_the_command() -> Any:
-    return commanded("work", "--layer", "second")[3]
-
-
-@row(upstream="CommandError")
-def the_command_without_channels() -> Any:
-    return commanded()["raises"]
-
-
-@row(
-    upstream={
-        "raises": "CommandError",
-        "says": "You do not have any CHANNEL_LAYERS configured.",
-    },
-    ours={
-        "raises": "CommandError",
-        "says": "You do not have any CHANNEL_LAYERS configured. For the processes of one "
-        'machine, set CHANNEL_LAYERS = {"default": {"BACKEND": '
-        '"channels.layers.local.LocalChannelLayer"}}',
-    },
-)
-def the_command_without_a_layer() -> Any:
-    with override_settings(CHANNEL_LAYERS={}):
-        return outcome(call_command, Command(), "work")

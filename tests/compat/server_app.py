@@ -8,13 +8,11 @@ and a static file.
 The environment of the process chooses the database, the layer and further apps.
 """
 
+# ruff: noqa: E402 - settings come before what reads them.
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections import defaultdict
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -38,7 +36,7 @@ settings.configure(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
-    ROOT_URLCONF=__name__,
+    ROOT_URLCONF="tests.compat.server_views",
     STATIC_URL="/static/",
     STATICFILES_DIRS=[Path(os.environ["SERVER_APP_DATABASE"]).parent / "static"],
     USE_TZ=True,
@@ -58,38 +56,24 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib.auth import get_user_model  # noqa: E402
-from django.contrib.auth import login as login_request  # noqa: E402
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.http import (  # noqa: E402
-    HttpRequest,
-    HttpResponse,
-    JsonResponse,
-    StreamingHttpResponse,
-)
-from django.urls import path, re_path  # noqa: E402
-from django.views.decorators.csrf import csrf_exempt  # noqa: E402
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
+from tests.compat.server_views import seen, wait_released
 
-from channels.auth import AuthMiddlewareStack, login  # noqa: E402
-from channels.broadcast import broadcast  # noqa: E402
-from channels.generic.http import AsyncHttpConsumer  # noqa: E402
-from channels.generic.websocket import (  # noqa: E402
+from channels.auth import AuthMiddlewareStack, login
+from channels.broadcast import broadcast
+from channels.generic.http import AsyncHttpConsumer
+from channels.generic.websocket import (
     AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
     JsonWebsocketConsumer,
     WebsocketConsumer,
 )
-from channels.layers import get_channel_layer  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from channels.types import Message, Receive, Scope, Send  # noqa: E402
-
-# Whoever waits for another request waits no longer than this.
-PATIENCE = 20.0
-
-seen: dict[str, list[Any]] = defaultdict(list)
-released: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.types import Message, Receive, Scope, Send
 
 
 def key_of(scope: Scope) -> str:
@@ -98,11 +82,6 @@ def key_of(scope: Scope) -> str:
 
 def note(scope: Scope, *what: Any) -> None:
     seen[key_of(scope)].append(what)
-
-
-async def wait_released(key: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await released[key].wait()
 
 
 # -- consumers -----------------------------------------------------------------
@@ -260,87 +239,6 @@ class StreamedResponse(AsyncHttpConsumer):
 
     async def disconnect(self) -> None:
         note(self.scope, "disconnect")
-
-
-# -- views ---------------------------------------------------------------------
-
-
-@csrf_exempt
-def sync_view(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(
-        {
-            "method": request.method,
-            "path": request.path,
-            "query": request.GET.dict(),
-            "length": len(request.body),
-            "host": request.get_host().partition(":")[0],
-            "client": request.META["REMOTE_ADDR"],
-        }
-    )
-
-
-@csrf_exempt
-async def async_view(request: HttpRequest) -> HttpResponse:
-    return sync_view(request)
-
-
-@csrf_exempt
-async def body_view(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(request.body, content_type="application/octet-stream")
-
-
-def failing_view(request: HttpRequest) -> HttpResponse:
-    raise RuntimeError("a view, on purpose")
-
-
-async def streaming_view(request: HttpRequest) -> StreamingHttpResponse:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"first,"
-        await wait_released(request.GET["key"])
-        yield b"second,"
-        yield b"third"
-
-    return StreamingHttpResponse(pieces())
-
-
-async def release_view(request: HttpRequest, key: str) -> HttpResponse:
-    released[key].set()
-    return HttpResponse("released")
-
-
-def seen_view(request: HttpRequest, key: str) -> HttpResponse:
-    return JsonResponse(seen[key], safe=False)
-
-
-def say_view(request: HttpRequest, room: str, text: str) -> HttpResponse:
-    layer: Any = get_channel_layer()
-    async_to_sync(layer.group_send)(room, {"type": "room.message", "said": text})
-    return HttpResponse(str(os.getpid()))
-
-
-def login_view(request: HttpRequest, name: str) -> HttpResponse:
-    request.session["colour"] = "blue"
-    login_request(request, get_user_model().objects.get(username=name))
-    return HttpResponse("logged in")
-
-
-def whoami_view(request: HttpRequest) -> HttpResponse:
-    colour, user = request.session.get("colour"), request.user.get_username()
-    return JsonResponse({"colour": colour, "user": user})
-
-
-urlpatterns = [
-    path("sync/", sync_view),
-    path("async/", async_view),
-    path("body/", body_view),
-    path("failing/", failing_view),
-    path("streamed/", streaming_view),
-    path("release/<key>/", release_view),
-    path("seen/<key>/", seen_view),
-    path("say/<room>/<text>/", say_view),
-    path("login/<name>/", login_view),
-    path("whoami/", whoami_view),
-]
 
 
 # -- the application -----------------------------------------------------------

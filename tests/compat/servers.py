@@ -14,15 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.compat.environments import ROOT
 from tests.waiting import BETWEEN_TRIES, WITHIN, wait_until
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
 
-ROOT = Path(__file__).parents[2]
 APPLICATION = "tests.compat.server_app:application"
 
 # What somebody types, after `python -m`.
@@ -113,25 +113,33 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(
-    server: str, folder: Path, environment: Mapping[str, str], *options: str
+def running(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
 ) -> Iterator[Site]:
-    """Start a server on the application; it is not ready yet."""
-    port, log = free_port(), folder / f"{server}-{'-'.join(environment)}.log"
-    command = [word.format(port=port) for word in COMMANDS[server]]
+    """Start what stands after `python -m`, with "{port}" in it; it is not ready yet."""
+    port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, *options, APPLICATION],
-            cwd=ROOT,
+            [sys.executable, "-m", *(word.format(port=port) for word in command)],
+            cwd=folder,
             env={**os.environ, **environment},
             stdout=output,
             stderr=output,
+            # With all that it starts, it can be ended as a group.
             start_new_session=True,
         )
     try:
         yield Site(port, process, log)
     finally:
         end(process)
+
+
+def serving(
+    server: str, folder: Path, environment: Mapping[str, str], *options: str
+) -> contextlib.AbstractContextManager[Site]:
+    """Start a server on the application, with a log in `folder`."""
+    log = folder / f"{server}-{'-'.join(environment)}.log"
+    return running([*COMMANDS[server], *options, APPLICATION], ROOT, environment, log)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

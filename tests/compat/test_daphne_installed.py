@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.compat.servers import Site, running
 from tests.waiting import WITHIN
-
-from servers import Site, end, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +108,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(project: Path, apps: str) -> dict[str, str]:
     return {
-        **os.environ,
         "APPS": " ".join([apps, *OTHERS]),
         "DJANGO_SETTINGS_MODULE": "mysite.settings",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(project), os.environ.get("PYTHONPATH")])),
@@ -118,23 +116,11 @@ def environment(project: Path, apps: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(project: Path, apps: str, *command: str) -> Iterator[Site]:
-    port, log = free_port(), project / f"{apps.replace(' ', '-')}-{command[0]}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *(word.format(port=port) for word in command)],
-            cwd=project,
-            env=environment(project, apps),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        site = Site(port, process, log)
+def serving(project: Path, apps: str, *command: str) -> Iterator[Site]:
+    log = project / f"{apps.replace(' ', '-')}-{command[0]}.log"
+    with running(command, project, environment(project, apps), log) as site:
         site.wait_ready()
         yield site
-    finally:
-        end(process)
 
 
 def assert_serves_the_chat(site: Site) -> None:
@@ -148,7 +134,7 @@ def output_of(project: Path, apps: str, *command: str) -> str:
     finished = subprocess.run(
         [sys.executable, "-m", "django", *command],
         cwd=project,
-        env=environment(project, apps),
+        env={**os.environ, **environment(project, apps)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -167,7 +153,7 @@ ORDERS = {"daphne": "Daphne", "daphne channels": "Daphne", "channels daphne": "C
 def test_the_earlier_of_the_two_has_runserver_and_both_serve_the_chat(
     project: Path, apps: str
 ) -> None:
-    with running(project, apps, *RUNSERVER) as site:
+    with serving(project, apps, *RUNSERVER) as site:
         assert_serves_the_chat(site)
         assert site.get("/static/note.txt").body == b"a static file"
         assert f"Starting ASGI/{ORDERS[apps]} version" in site.output
@@ -177,7 +163,7 @@ def test_the_earlier_of_the_two_has_runserver_and_both_serve_the_chat(
 
 def test_daphnes_own_command_serves_the_chat(project: Path) -> None:
     command = ("daphne", "-p", "{port}", "mysite.asgi:application")
-    with running(project, "daphne", *command) as site:
+    with serving(project, "daphne", *command) as site:
         assert_serves_the_chat(site)
         assert "Traceback" not in site.output
 

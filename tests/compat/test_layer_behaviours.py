@@ -16,20 +16,20 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from channels_redis.core import RedisChannelLayer
-from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import override_settings
+from tests.compat import layer_consumer_rows, layer_rows
 from tests.compat.behaviours import async_outcome
-from tests.compat.layer_rows import HELLO, ROWS, SOON, LayerRow, client, got, under
-from tests.compat.redis_server import RedisServer
-from tests.waiting import at_most
+from tests.compat.layer_consumer_rows import client, under
+from tests.compat.layer_table import HELLO, SOON, LayerRow, got
+from tests.redis_server import RedisServer, running_redis
+from tests.waiting import at_most, meanwhile
 
 from channels.consumer import AsyncConsumer
 from channels.layers import (
@@ -45,6 +45,7 @@ from channels.worker import Worker
 pytestmark = pytest.mark.slow
 
 ROW_SECONDS = 20.0
+ROWS = {**layer_rows.row, **layer_consumer_rows.row}
 
 
 class Otherwise(NamedTuple):
@@ -87,19 +88,6 @@ OTHERWISE: dict[tuple[str, str], Otherwise] = {
 }
 
 
-@contextmanager
-def running_redis() -> Iterator[RedisServer]:
-    # Not tmp_path: a Unix socket's path has at most 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="channels-redis-"))
-    server = RedisServer(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def redis() -> Iterator[RedisServer]:
     with running_redis() as server:
@@ -107,7 +95,10 @@ def redis() -> Iterator[RedisServer]:
 
 
 class Makers:
-    """Makes layers that see nothing of each other, and closes what a test made."""
+    """Makes layers that see nothing of each other, and closes what a test made.
+
+    Where channels_redis is not installed, the quick tests still have to find their way past here.
+    """
 
     def __init__(self, folder: Path, redis: RedisServer) -> None:
         self._folder = folder
@@ -121,9 +112,13 @@ class Makers:
         return LocalChannelLayer(**config, directory=self._folder, name=uuid.uuid4().hex, host=True)
 
     def core(self, **config: Any) -> Any:
+        from channels_redis.core import RedisChannelLayer
+
         return RedisChannelLayer(hosts=[self.redis.host], **{"prefix": uuid.uuid4().hex} | config)
 
     def pubsub(self, **config: Any) -> Any:
+        from channels_redis.pubsub import RedisPubSubChannelLayer
+
         return RedisPubSubChannelLayer(hosts=[self.redis.host], prefix=uuid.uuid4().hex, **config)
 
     def keeping(self, kind: str) -> Any:
@@ -298,15 +293,12 @@ def own_redis(makers: Makers) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def outage(server: RedisServer, caplog: Any) -> AsyncIterator[list[str]]:
-    """The engine is gone in this block; what our loggers said comes out of it.
-
-    Long enough for several attempts to reach it.
-    """
+    """The engine is gone in this block; what our loggers said comes out of it."""
     said: list[str] = []
     caplog.clear()
     await asyncio.to_thread(server.stop)
     yield said
-    await asyncio.sleep(0.7)
+    await meanwhile(0.7, "the layer tries to reach it several times")
     said += [one.getMessage() for one in caplog.records if not one.name.startswith(FOREIGN)]
     await asyncio.to_thread(server.start)
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis_server import RedisServer
+from tests.compat.servers import Site, make_database, serving
+from tests.redis_server import RedisServer, running_redis
 from tests.waiting import BETWEEN_TRIES, let_pass, wait_until
 from websockets.sync.client import ClientConnection
-
-from servers import Site, make_database, serving
 
 pytestmark = pytest.mark.slow
 
@@ -28,13 +27,9 @@ OUTAGE_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    try:
+def redis() -> Iterator[RedisServer]:
+    with running_redis() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from channels.exceptions import MessageTooLarge
 from channels.layers.codec import MAX_MESSAGE
-from channels.layers.copies import LARGE, copier
+from channels.layers.copies import LARGE, copier, copy_of
 from channels.layers.groups import Groups
 from channels.layers.hub import Hub
 from channels.layers.losses import Loss, Losses, Reason
@@ -259,6 +259,23 @@ def test_what_cannot_be_carried_is_told_with_its_place() -> None:
         copier({"type": "x", "a": [1, object()]})
     with pytest.raises(MessageTooLarge, match="Store it elsewhere"):
         copier({"type": "x", "a": bytes(MAX_MESSAGE)})
+    with pytest.raises(MessageTooLarge, match="Store it elsewhere"):
+        copier({"type": "x", **{f"k{n}": "x" * LARGE for n in range(MAX_MESSAGE // LARGE)}})
+
+
+def test_the_only_receiver_gets_what_each_of_several_would() -> None:
+    messages: list[Any] = [
+        {"type": "x", "n": 1},
+        {"type": "x", "rows": [{"when": datetime.date(2020, 1, 1)}], "t": (1, {2})},
+        {"type": "x", "text": "x" * (LARGE + 1)},
+    ]
+    for message in messages:
+        only = copy_of(message)
+        assert only == copier(message)() == message
+        assert only is not message
+    only = copy_of(messages[1])
+    only["rows"].clear()
+    assert messages[1]["rows"]
 
 
 def test_receivers_share_the_texts_of_a_large_message_and_nothing_that_can_change() -> None:

@@ -496,3 +496,20 @@ def test_consumers_of_a_loop_that_is_closed_are_forgotten(
 
     run(test)
     assert "event loop has stopped" in caplog.text
+
+
+def test_a_send_that_a_project_puts_on_the_instance_gets_the_group_messages() -> None:
+    async def test() -> list[str]:
+        layer = InMemoryChannelLayer()
+        sent: list[str] = []
+
+        async def send(channel: str, message: Any) -> None:
+            sent.append(channel)
+
+        layer.send = send  # type: ignore[method-assign]
+        await layer.group_add("group", "first")
+        await layer.group_add("group", "second")
+        await layer.group_send("group", HELLO)
+        return sent
+
+    assert asyncio.run(test()) == ["first", "second"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -129,24 +128,3 @@ def url_of(server: Running) -> str:
     except AssertionError as error:
         raise AssertionError(f"{error}\n{server.output}") from error
     return f"http://{found[1]}"
-
-
-@contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis of its own, on a Unix socket: its URL, without the number of a database."""
-    program = shutil.which("redis-server")
-    assert program is not None, "Run `make test` once: it installs redis-server."
-    socket = folder / "redis.sock"
-    process = subprocess.Popen(
-        [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running = Running(process)
-    try:
-        running.says("eady to accept connections")
-        yield f"unix://{socket}"
-    finally:
-        process.terminate()
-        running.end()

@@ -26,10 +26,10 @@ from project_process import (
     UPSTREAM,
     Project,
     Way,
-    redis_server,
     url_of,
 )
 from tests.channels.django_process import Running
+from tests.redis_server import running_redis
 
 
 class Case(NamedTuple):
@@ -69,9 +69,9 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
+def redis_url() -> Iterator[str]:
+    with running_redis() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")

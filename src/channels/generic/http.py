@@ -70,10 +70,17 @@ class AsyncHttpConsumer(AsyncConsumer):
         if self._left and not self._complete:
             # Not every server tells; a stream without an end would go on for nobody.
             raise ClientDisconnected("The client has left.")
-        await super().send(message)
-        self._begun = True
+        before = self._complete
         if message["type"] == "http.response.body" and not message.get("more_body"):
+            # Before it is sent: a server may tell of the end while it takes the last
+            # piece, and what handle() does after its response is not to be cancelled.
             self._complete = True
+        try:
+            await super().send(message)
+        except Exception:
+            self._complete = before
+            raise
+        self._begun = True
 
     async def http_request(self, message: Message) -> None:
         self.body.append(message.get("body", b""))
@@ -113,6 +120,10 @@ class AsyncHttpConsumer(AsyncConsumer):
             self._handling = None
 
     async def _enter(self, intake: Intake, receive: Receive) -> None:
+        # Here and not in __init__: an instance may be an application, for one request
+        # after another, and a subclass may have an __init__ of its own.
+        self.body = []
+        self._begun = self._complete = self._left = self._disconnected = False
         intake.mailbox.on_disconnect = self._client_left
         await super()._enter(intake, receive)
 

@@ -148,7 +148,8 @@ class AsyncEventStreamConsumer(AsyncHttpConsumer):
     async def close(self) -> None:
         """End the stream. A browser connects again, unless it is then answered 204."""
         await self._stop_pulse()
-        await self.send_body(b"")
+        if not self._complete:
+            await self.send_body(b"")
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
@@ -192,8 +193,9 @@ class AsyncEventStreamConsumer(AsyncHttpConsumer):
         await self._stop_pulse()
         if self._disconnected:
             return
+        joined, self._joined = self._joined, ()
         try:
-            for group in self._joined:
+            for group in joined:
                 await self.channel_layer.group_discard(group, self.channel_name)
         finally:
             await super()._disconnect_once()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from .codec import SCALARS, decode, encode_message
+from .codec import MAX_MESSAGE, SCALARS, decode, encode_message
 
 # Bytes of a message from which on its receivers share what is immutable in it.
 LARGE: Final = 16 << 10
@@ -24,6 +24,11 @@ LARGE: Final = 16 << 10
 
 # Makes what one more receiver gets.
 Copier = Callable[[], dict[str, Any]]
+
+
+def copy_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what the only receiver of `message` gets; raises as `encode_message` does."""
+    return message.copy() if _is_flat(message) else decode(encode_message(message))
 
 
 def copier(message: dict[str, Any]) -> Copier:
@@ -45,6 +50,9 @@ def copier_of(payload: bytes | memoryview) -> Copier:
 def _is_flat(message: dict[str, Any]) -> bool:
     """Whether a shallow copy is a deep one, and as small as it looks."""
     if type(message) is not dict or not SCALARS.issuperset(map(type, message)):
+        return False
+    if len(message) > MAX_MESSAGE // (4 * LARGE):
+        # So many that it may be over the limit: it is encoded, and measured.
         return False
     for value in message.values():
         kind = type(value)

@@ -36,7 +36,7 @@ LEAVE_SECONDS: Final = 1.0
 LATE_SECONDS: Final = 1.0
 # Announcements waiting in this process; they are a few hundred bytes each.
 ROOM: Final = 10_000
-# Layers of other packages forget members, as a rule after a day.
+# Layers of other packages forget members, as a rule after a day; all do at a flush().
 RENEW_SECONDS: Final = 3600.0
 
 
@@ -63,6 +63,14 @@ class _Ear(Mailbox):
     @layer_count.setter
     def layer_count(self, value: int) -> None:
         """The entries themselves are counted."""
+
+
+def _renew_seconds(layer: Any) -> float:
+    """Well before the layer forgets its members, where it says when that is."""
+    expiry = getattr(layer, "group_expiry", None)
+    if isinstance(expiry, (int, float)) and expiry > 0:
+        return min(RENEW_SECONDS, expiry / 2)
+    return RENEW_SECONDS
 
 
 class Hearing:
@@ -123,13 +131,14 @@ class Hearing:
         channel = await layer.new_channel(GROUP)
         layer.attach(channel, mailbox)
         try:
-            async with asyncio.timeout(JOIN_SECONDS):
-                await layer.group_add(GROUP, channel)
+            renew_at = await self._join(layer, channel)
             self._joined()
             while True:
+                if self._clock() >= renew_at:
+                    renew_at = await self._join(layer, channel)
                 entry = mailbox.take_nowait(time.monotonic)
                 if entry is None:
-                    await mailbox.arrival()
+                    await self._arrival(mailbox, renew_at)
                     continue
                 source, content, _ = entry
                 if source is LAYER:
@@ -139,6 +148,13 @@ class Hearing:
         finally:
             mailbox.close()
             layer.detach(channel)
+
+    async def _arrival(self, mailbox: Mailbox, renew_at: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, renew_at - self._clock())):
+                await mailbox.arrival()
+        except TimeoutError:
+            mailbox.forget_reader()
 
     # -- layers of other packages ------------------------------------------
 
@@ -164,7 +180,7 @@ class Hearing:
         """Join, or renew the membership; answers when that is due again."""
         async with asyncio.timeout(JOIN_SECONDS):
             await layer.group_add(GROUP, channel)
-        return self._clock() + RENEW_SECONDS
+        return self._clock() + _renew_seconds(layer)
 
     async def _leave(self, layer: Any, channel: str, receiving: asyncio.Future[Any] | None) -> None:
         if receiving is not None:

@@ -39,6 +39,7 @@ class Guard:
 
     def __init__(self, application: Any, test: Test, name: str) -> None:
         self.inner: ASGIApplication = as_application(application)
+        self._guarded: Any = application
         self._test = test
         self._name = name
         for attribute in OF_CONSUMERS:
@@ -68,12 +69,13 @@ class Guard:
 
     def as_asgi(self, **initkwargs: Any) -> Guard:
         """Return the guarded consumer with arguments: of a consumer class that was decorated."""
-        consumer_class = getattr(self, "consumer_class", None)
-        if consumer_class is None:
+        # Never by `consumer_class`: guards and middleware in between would be lost.
+        is_class = isinstance(self._guarded, (type, Guard))
+        if not is_class or not hasattr(self, "consumer_class"):
             raise TypeError(
-                f"{self.inner!r:.80} is no consumer; use the guard itself as application."
+                f"{self._guarded!r:.80} is no consumer class; use the guard itself as application."
             )
-        return Guard(consumer_class.as_asgi(**initkwargs), self._test, self._name)
+        return Guard(self._guarded.as_asgi(**initkwargs), self._test, self._name)
 
 
 async def _is_logged_in(user: Any) -> bool:

@@ -86,8 +86,21 @@ class _Snapshot(dict[str, Any]):
 
 
 def _read(key: str) -> dict[str, Any]:
-    """The content of a session; {} if there is none, and none is made then."""
-    store = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    """The content of a session; {} if there is none. What the store raises if it is down."""
+    content = _load(key)
+    if content or not _store(key).exists(key):
+        return content
+    # Sessions in a cache take one that is down for empty. That it answers, exists() told.
+    return _load(key)
+
+
+def _store(key: str) -> Any:
+    return import_module(settings.SESSION_ENGINE).SessionStore(key)
+
+
+def _load(key: str) -> dict[str, Any]:
+    """Load a session, and make none where there is none."""
+    store = _store(key)
     # Some stores write a new session where they find none. On the object, not in a
     # subclass: what is stored is signed with the name of the class.
     for name in WRITING_METHODS:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from ..db import database_sync_to_async
 from ..types import Scope
 from .authenticators import AuthenticationFailed
+from .identity import is_account
 from .ticket_store import burn, keep, opened
 
 __all__ = ["OneTimeTicket", "aissue_ticket", "issue_ticket"]
@@ -125,6 +126,11 @@ def _user(key: str) -> Any:
 def _check_arguments(user: Any, path: str, seconds: float) -> None:
     if getattr(user, "pk", None) is None or not user.is_authenticated:
         raise ValueError(f"A ticket is for a user who is saved and logged in, but came {user!r}.")
+    if not is_account(user):
+        # Its key would be looked up among users, and be somebody else's there.
+        raise ValueError(
+            f"A ticket is for a user of the model AUTH_USER_MODEL, but came {user!r:.80}."
+        )
     if not getattr(user, "is_active", True):
         raise ValueError(f"The user {user!r} is not active, and gets no ticket.")
     if not path.startswith("/") or "?" in path or "#" in path:

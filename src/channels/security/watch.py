@@ -152,9 +152,12 @@ class Registry:
         self._by_object.discard(id(one.session), one)
         if not self.sockets:
             _forget(self._loop, self)
-        await _end([one.closing] if one.closing is not None else [])
-        if not self.identified:
-            await self.rest()
+        try:
+            await _end([one.closing] if one.closing is not None else [])
+        finally:
+            # Also where we are cancelled meanwhile: nobody else would end them.
+            if not self.identified:
+                await self.rest()
 
     # -- the tasks -----------------------------------------------------------
 
@@ -293,7 +296,12 @@ class watching:
             return
         self._registry = registry = _registry()
         present = registry.with_session(scope.get("session"))
-        if any(one.identity == identity for one in present):
+        if present:
+            # Middleware further out watches it. Further in it may have become another's,
+            # by a token: then the end of the session's own user is none of its.
+            for one in present:
+                if one.identity != identity:
+                    registry.identify(one, identity)
             return
         self._one = one = Watched(scope, send)
         registry.add(one)

@@ -57,8 +57,8 @@ EXPECTED = {
     "without an origin": 403,
     "without a route": 500,
 }
-# docs/compatibility.md: "A path without a route is a 500." Daphne, which is also this project's
-# runserver, knows no response to a WebSocket that is denied but 403.
+# docs/compatibility.md, routing: a WebSocket without a route was a 500. Daphne, which is also this
+# project's runserver, knows no response to a WebSocket that is denied but 403.
 MENDED = {
     "serve": {"without a route": 404},
     "daphne": {"without a route": 403},

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +26,21 @@ class RedisServer:
         self._process: subprocess.Popen[Any] | None = None
 
     @property
+    def url(self) -> str:
+        """Without the number of a database."""
+        return f"unix://{self._path}"
+
+    @property
     def host(self) -> dict[str, Any]:
         """For `hosts` of channels_redis, whose reads wait for longer than redis-py does."""
-        return {"address": f"unix://{self._path}", "socket_timeout": None}
+        return {"address": self.url, "socket_timeout": None}
 
     def start(self) -> None:
+        program = shutil.which("redis-server")
+        assert program is not None, "These tests need redis-server; `make test` installs it."
         options = {"port": "0", "unixsocket": str(self._path), "dir": str(self._folder)}
         options |= {"save": "", "appendonly": "yes", "appendfsync": "always"}
-        command = ["redis-server"]
+        command = [program]
         for name, value in options.items():
             command += [f"--{name}", value]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -49,3 +60,16 @@ class RedisServer:
                 return client.recv(16).startswith(b"+PONG")
             except OSError:
                 return False
+
+
+@contextlib.contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    # Not in pytest's folders: a Unix socket's path has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="channels-redis-"))
+    server = RedisServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
