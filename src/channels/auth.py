@@ -10,6 +10,17 @@ import io
 from typing import Any
 
 from django.contrib import auth
+
+# Of Django, and imported from here by projects.
+from django.contrib.auth import (  # noqa: F401
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+    user_logged_in,
+    user_logged_out,
+)
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
@@ -37,6 +48,11 @@ def _session_of(scope: Scope) -> Any:
             "Cannot find session in scope. You should wrap your consumer in SessionMiddleware."
         )
     return scope["session"]
+
+
+def _get_user_session_key(session: Any) -> Any:
+    """The key of the session's user; projects that find users by another table ask for it."""
+    return get_user_model()._meta.pk.to_python(session[SESSION_KEY])
 
 
 def _anonymous() -> Any:

@@ -19,6 +19,13 @@ from . import DEFAULT_CHANNEL_LAYER
 from .broadcast import renderer_of
 from .db import aclose_old_connections, database_sync_to_async
 from .exceptions import StopConsumer, UnknownMessageType
+from .handlers import (
+    ON_RECONNECT,
+    check_open_to_layers,
+    get_handler_name,
+    handler_name,
+    types_open_to_layers,
+)
 from .intake import Intake
 from .layers import fills_mailboxes, get_channel_layer
 from .mailbox import (
@@ -55,73 +62,6 @@ CLEANUP_SECONDS: Final = 10.0
 # RFC 6455 7.4.1: an unexpected condition on the server; the connection was lost.
 INTERNAL_ERROR: Final = 1011
 CONNECTION_LOST: Final = 1006
-# The method of a consumer that hears of gaps in what its layer delivered. Layers
-# call it by themselves; no message can.
-ON_RECONNECT: Final = "layer_reconnected"
-
-
-@functools.lru_cache(maxsize=1024)
-def _handler_name(type_: Any) -> str:
-    if not isinstance(type_, str):
-        raise TypeError
-    name = type_.replace(".", "_")
-    if name.startswith("_"):
-        raise UnknownMessageType("Malformed type in message (leading underscore)")
-    if name == ON_RECONNECT:
-        raise UnknownMessageType(f"{type_!r} is no type to send: the layer calls {ON_RECONNECT}()")
-    return name
-
-
-def get_handler_name(message: Message) -> str:
-    """Return the name of the method that handles `message`: its type, dots as underscores.
-
-    ValueError where the type is missing, no str, or would name a private method.
-    """
-    try:
-        return _handler_name(message["type"])
-    except KeyError:
-        raise UnknownMessageType("Incoming message has no 'type' attribute") from None
-    except TypeError:
-        raise UnknownMessageType(
-            f"The type of a message is a str, but came {message['type']!r:.80}"
-        ) from None
-
-
-# The client's protocols speak to consumers through the server alone.
-PROTOCOL_EVENTS: Final = ("websocket_", "http_", "lifespan_")
-# What instances of our classes are given, besides what the classes define, and
-# what we call on them without a message.
-OWN_ATTRIBUTES: Final = frozenset({"base_send", "channel_receive", ON_RECONNECT})
-
-
-# Types remembered per class as open to layers; past it they are looked at anew.
-REMEMBERED_TYPES: Final = 1024
-
-
-@functools.lru_cache(maxsize=1024)
-def _types_open_to_layers(owner: Any) -> set[str]:
-    """The message types that layers may send to consumers of this class, as far as seen."""
-    return set()
-
-
-def _check_open_to_layers(owner: Any, type_: Any) -> None:
-    """Raise UnknownMessageType unless a layer may address the handler of this type.
-
-    Whoever can write to a layer must not call what our classes define for
-    themselves (`close`, `dispatch`, `send`...), nor speak for the client.
-    """
-    name = type_.replace(".", "_") if isinstance(type_, str) else ""
-    ours = (base for base in owner.__mro__ if f"{base.__module__}.".startswith("channels."))
-    if (
-        not name
-        or name.startswith(PROTOCOL_EVENTS)
-        or name in OWN_ATTRIBUTES
-        or any(name in vars(base) for base in ours)
-    ):
-        raise UnknownMessageType(f"{type_!r:.80} is no type for layers to send")
-    seen = _types_open_to_layers(owner)
-    if len(seen) < REMEMBERED_TYPES:
-        seen.add(type_)
 
 
 def as_application(thing: Any) -> ASGIApplication:
@@ -150,6 +90,7 @@ class AsyncConsumer:
     _serves_one_scope: bool
     _as_made: dict[str, Any]
     _in_use = False
+    _attached: tuple[Any, str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("type") == "lifespan" and not hasattr(self, "lifespan_startup"):
@@ -224,12 +165,15 @@ class AsyncConsumer:
             intake.mailbox.renderer = renderer_of(type(self))  # type: ignore[arg-type]
             intake.mailbox.sink = receive.sink  # type: ignore[attr-defined]
         layer.attach(self.channel_name, intake.mailbox)
+        # Not what the attributes say at the end: handlers may put others there.
+        self._attached = (layer, self.channel_name)
 
     def _leave(self) -> None:
         """Leave the layer's channel and, with it, every group."""
-        layer = self.__dict__.get("channel_layer")
-        if layer is not None and hasattr(layer, "detach") and "channel_name" in self.__dict__:
-            layer.detach(self.channel_name)
+        attached, self._attached = self._attached, None
+        if attached is not None:
+            layer, channel_name = attached
+            layer.detach(channel_name)
 
     def _bind_send(self, send: Send) -> None:
         self.base_send: Any = send
@@ -353,7 +297,7 @@ class _Run:
         consumer, mailbox, active = self.consumer, self.mailbox, self.lane
         take, clock, dispatch = mailbox.take_nowait, time.monotonic, consumer.dispatch
         owner: Any = type(consumer)
-        entries, open_types = mailbox.entries, _types_open_to_layers(owner)
+        entries, open_types = mailbox.entries, types_open_to_layers(owner)
         # A named channel is the layer's too, though a worker hands its messages over.
         named = self.protocol == "channel"
         source = CLIENT
@@ -374,7 +318,7 @@ class _Run:
                 if source is LAYER:
                     type_ = content.get("type")
                     if type(type_) is not str or type_ not in open_types:
-                        _check_open_to_layers(owner, type_)
+                        check_open_to_layers(owner, type_)
                     await dispatch(content)
                 elif source is CLIENT:
                     await dispatch(content)
@@ -392,6 +336,10 @@ class _Run:
                     raise
             if active.open:
                 active.end_event()
+            if entries:
+                # A turn for others, and for tasks that the handler has made: one client's
+                # burst must not hold up the loop.
+                await asyncio.sleep(0)
 
     def _ends_with(self, error: Exception, source: Source, content: Any) -> bool:
         """Decide what a handler's exception means: whether it ends the consumer.
@@ -403,8 +351,10 @@ class _Run:
             # is on the way, and is what the consumer hears of it.
             logger.debug("%s: the client left before %s", self._where(), _describe(content))
         elif isinstance(error, UnknownMessageType) and source is LAYER:
-            # A group's other members may well know this type.
-            logger.warning("%s ignored a layer message: %s", self._where(), error)
+            # A group's other members may well know this type. Escaped: it may be a client's
+            # text, and must not make a line of its own.
+            said = repr(str(error))[1:-1]
+            logger.warning("%s ignored a layer message: %s", self._where(), said)
         elif isinstance(error, UnknownMessageType) and source is DISCONNECT:
             raise StopConsumer from None
         else:
@@ -414,7 +364,7 @@ class _Run:
 
     async def _tell_disconnect(self, code: int) -> None:
         type_ = f"{self.protocol}.disconnect"
-        handler = _handler_name(type_) if self.protocol else ""
+        handler = handler_name(type_) if self.protocol else ""
         if self.told or not getattr(self.consumer, handler, None):
             return
         self.told = True

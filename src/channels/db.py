@@ -31,12 +31,21 @@ class DatabaseSyncToAsync(SyncToAsync[..., Any]):
 
     def thread_handler(self, loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
         if in_lane():
-            return super().thread_handler(loop, *args, **kwargs)  # type: ignore[no-untyped-call]
+            return self._call(loop, *args, **kwargs)
         close_old_connections()
         try:
-            return super().thread_handler(loop, *args, **kwargs)  # type: ignore[no-untyped-call]
+            return self._call(loop, *args, **kwargs)
         finally:
             close_old_connections()
+
+    def _call(self, loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().thread_handler(loop, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except StopIteration as error:
+            # A future cannot carry it, and who awaits it would wait for ever. PEP 479
+            # makes it this for generators.
+            told = RuntimeError("blocking code raised StopIteration")
+            raise told.with_traceback(error.__traceback__) from error
 
 
 # The class itself: a call wrapper, and a decorator of functions and methods.

@@ -173,4 +173,5 @@ class Intake:
 
 
 def _payload_size(message: Message) -> int:
-    return sum(len(message.get(key) or b"") for key in ("text", "bytes", "body"))
+    contents = (message.get(key) for key in ("text", "bytes", "body"))
+    return sum(len(content) for content in contents if isinstance(content, (str, bytes)))

@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import re_path
 from django.urls.exceptions import Resolver404
+from django.urls.resolvers import URLResolver  # noqa: F401 - projects take it from here.
 
 from .consumer import as_application
 from .http import AsgiHandler, LazyAsgiHandler

@@ -17,6 +17,7 @@ from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 from channels import pools
 from channels.consumer import AsyncConsumer, SyncConsumer, as_application, get_handler_name
 from channels.exceptions import StopConsumer, UnknownMessageType
+from channels.handlers import types_open_to_layers
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.testing import ApplicationCommunicator
 from channels.threads import current_lane, lane
@@ -299,6 +300,71 @@ def test_consumers_that_share_a_scope_have_lanes_of_their_own() -> None:
     both = asyncio.Event()
     run(test)
     assert lanes[0] is not lanes[1]
+
+
+def test_tasks_that_a_handler_made_get_a_turn_before_the_next_event() -> None:
+    class Eager(AsyncConsumer):
+        async def websocket_receive(self, message: Message) -> None:
+            if message["text"] == "first":
+                self.task = asyncio.create_task(self.send({"type": "task"}))
+            else:
+                await self.send({"type": message["text"]})
+
+    async def test() -> list[str]:
+        client = ApplicationCommunicator(Eager, dict(SCOPE))
+        for text in ("first", "second"):
+            await client.send_input({"type": "websocket.receive", "text": text})
+        sent = [(await client.receive_output())["type"] for _ in range(2)]
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.wait()
+        return sent
+
+    assert run(test) == ["task", "second"]
+
+
+@pytest.mark.parametrize("attribute", ["channel_layer", "channel_name"])
+def test_what_a_handler_puts_in_place_of_layer_or_name_leaves_nothing_behind(
+    layer: InMemoryChannelLayer, attribute: str
+) -> None:
+    class Swapping(Recorder):
+        async def websocket_receive(self, message: Message) -> None:
+            await self.channel_layer.group_add("all", self.channel_name)
+            other = InMemoryChannelLayer() if attribute == "channel_layer" else "other"
+            setattr(self, attribute, other)
+            await self.send({"type": "swapped"})
+
+    async def test() -> None:
+        client, _ = await opened(Swapping)
+        await client.send_input({"type": "websocket.receive"})
+        await client.receive_output()
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+        assert layer.channels == layer.groups == {}
+
+    run(test)
+
+
+def test_a_long_or_multiline_type_of_a_layer_is_neither_remembered_nor_a_line_of_its_own(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    types = ["x\nERROR forged", "y" * 500_000, "websocket.send", "send.json", "nobody.knows"]
+
+    async def test() -> None:
+        client, channel = await opened(Recorder)
+        for type_ in types:
+            await layer.send(channel, {"type": type_})
+        await layer.send(channel, {"type": "room.message", "text": "last"})
+        assert (await client.receive_output())["text"] == "room: last"
+        await client.send_input({"type": "websocket.disconnect", "code": 1000})
+        await client.receive_output()
+        await client.wait()
+
+    run(test)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(types)
+    assert all(len(line.splitlines()) == 1 and len(line) < 500 for line in lines)
+    assert types_open_to_layers(Recorder) == {"room.message"}
 
 
 def test_a_consumer_class_is_wrapped_and_applications_are_left_alone() -> None:

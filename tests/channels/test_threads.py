@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
@@ -358,3 +359,17 @@ def test_a_consumer_within_a_handler_gets_a_thread_when_the_handlers_have_them_a
     names = [name for pair in run(test) for name in pair]
     assert len(set(names)) == 4 or names[1] == names[3] == "channels-within"
     assert pools_of_process().of("sockets").statistics()["threads"] <= 2
+
+
+def test_a_stop_iteration_of_blocking_code_is_an_error_and_not_a_wait_for_ever() -> None:
+    def find() -> str:
+        return next(name for name in ("ada",) if name == "grace")
+
+    async def test() -> None:
+        for in_a_lane in (True, False):
+            async with lane() if in_a_lane else contextlib.nullcontext():
+                with pytest.raises(RuntimeError, match="raised StopIteration") as caught:
+                    await database_sync_to_async(find)()
+                assert isinstance(caught.value.__cause__, StopIteration)
+
+    run(test)

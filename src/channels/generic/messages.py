@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any, Final
 
 from ..exceptions import InvalidChannelLayerError
@@ -57,19 +58,33 @@ def check_groups_supported(layer: Any, alias: str) -> None:
     raise InvalidChannelLayerError(f"{says}: {type(layer).__name__} has no group_add().")
 
 
-@functools.lru_cache(maxsize=1024)
-def takes_event(function: Callable[..., Any]) -> bool:
+def takes_event(method: Callable[..., Any]) -> bool:
     """Whether `connect` was written with a parameter for the event, as Channels 2 had it."""
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    function = getattr(method, "__func__", None)
+    # What is no method written with `def`, a mock or a partial, is called as ever.
+    return type(function) is FunctionType and _wants_more(function)
+
+
+def takes_bytes(method: Callable[..., Any]) -> bool:
+    """Whether `receive` can be given `bytes_data`."""
+    function = getattr(method, "__func__", None)
+    return type(function) is not FunctionType or _takes_keyword(function, "bytes_data")
+
+
+# A decorator's own parameters count, not those of what it wraps: they are what is called.
+
+
+@functools.lru_cache(maxsize=1024)
+def _wants_more(function: FunctionType) -> bool:
+    parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     return any(
         parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         and parameter.default is parameter.empty
-        for parameter in parameters
+        for parameter in list(parameters)[1:]
     )
 
 
 @functools.lru_cache(maxsize=1024)
-def takes_keyword(function: Callable[..., Any], keyword: str) -> bool:
-    """Whether `receive` can be given `keyword`."""
-    parameters = inspect.signature(function).parameters
+def _takes_keyword(function: FunctionType, keyword: str) -> bool:
+    parameters = inspect.signature(function, follow_wrapped=False).parameters
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -6,6 +6,7 @@ may block. What they say and hear is built in messages.py; here is only when.
 
 from __future__ import annotations
 
+import json  # noqa: F401 - projects take it from here, with a star.
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,8 +24,8 @@ from .messages import (
     close_event,
     received,
     send_event,
+    takes_bytes,
     takes_event,
-    takes_keyword,
 )
 
 
@@ -46,7 +47,7 @@ class WebsocketConsumer(SyncConsumer):
             check_groups_supported(self.channel_layer, self.channel_layer_alias)
             async_to_sync(self.channel_layer.group_add)(group, self.channel_name)
         try:
-            if takes_event(type(self).connect):
+            if takes_event(self.connect):
                 self.connect(message)  # type: ignore[call-arg]
             else:
                 self.connect()
@@ -67,7 +68,7 @@ class WebsocketConsumer(SyncConsumer):
 
     def websocket_receive(self, message: Message) -> None:
         data = received(message)
-        if "bytes_data" in data and not takes_keyword(type(self).receive, "bytes_data"):
+        if "bytes_data" in data and not takes_bytes(self.receive):
             self.close(UNSUPPORTED_DATA, "This endpoint takes text messages only")
             return
         self.receive(**data)
@@ -151,7 +152,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             check_groups_supported(self.channel_layer, self.channel_layer_alias)
             await self.channel_layer.group_add(group, self.channel_name)
         try:
-            if takes_event(type(self).connect):
+            if takes_event(self.connect):
                 await self.connect(message)  # type: ignore[call-arg]
             else:
                 await self.connect()
@@ -174,7 +175,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         text = message.get("text")
         if text is not None:
             await self.receive(text_data=text)
-        elif takes_keyword(type(self).receive, "bytes_data"):
+        elif takes_bytes(self.receive):
             await self.receive(bytes_data=message["bytes"])
         else:
             await self.close(UNSUPPORTED_DATA, "This endpoint takes text messages only")

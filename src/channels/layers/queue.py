@@ -7,6 +7,7 @@ and waiters are objects that it can wake.
 
 from __future__ import annotations
 
+from asyncio import QueueEmpty
 from collections import deque
 from typing import Any, Protocol
 
@@ -28,6 +29,23 @@ class ChannelQueue:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    # -- as of asyncio.Queue, for projects' tests that look into the layer in memory
+
+    def qsize(self) -> int:
+        return len(self.messages)
+
+    def empty(self) -> bool:
+        return not self.messages
+
+    def get_nowait(self) -> tuple[float, dict[str, Any]]:
+        """Take (expires at, message); asyncio.QueueEmpty if there is none."""
+        if not self.messages:
+            raise QueueEmpty
+        message, expires_at = self.messages.popleft()
+        return expires_at, message
+
+    # --
 
     @property
     def idle(self) -> bool:

@@ -174,13 +174,6 @@ async def _close_layer(layer: Any) -> None:
 channel_layers = ChannelLayerManager()
 
 
-def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> Any:
-    """Return the channel layer of an alias; None if none is configured under it."""
-    if alias not in channel_layers:
-        return None
-    return channel_layers[alias]
-
-
 def group_send_on_commit(
     group: str,
     message: dict[str, Any],
@@ -236,7 +229,7 @@ def _blocking(layer: Any) -> Any:
 
 
 def _require_layer(alias: str) -> Any:
-    layer = get_channel_layer(alias)
+    layer = channel_layers[alias] if alias in channel_layers else None
     if layer is None:
         raise InvalidChannelLayerError(
             f"There is no channel layer {alias!r}. {how_to_set_a_layer(alias)}"

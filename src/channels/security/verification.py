@@ -52,17 +52,9 @@ async def user_of(token: str, verify: Verify) -> Any:
 async def _asked(token: str, verify: Verify) -> Any:
     if inspect.iscoroutinefunction(verify):
         return await verify(token)
-    user = await database_sync_to_async(_blocking)(token, verify)
+    user = await database_sync_to_async(verify)(token)
     # Of a lambda or a callable object: a coroutine would pass for a user.
     return await user if inspect.isawaitable(user) else user
-
-
-def _blocking(token: str, verify: Verify) -> Any:
-    try:
-        return verify(token)
-    except StopIteration as error:
-        # As of a next() that found nothing. No future takes it: its waiter would wait forever.
-        raise RuntimeError("StopIteration").with_traceback(error.__traceback__) from None
 
 
 def _described(error: Exception, verify: Verify) -> str:
