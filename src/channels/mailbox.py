@@ -120,6 +120,7 @@ class Mailbox:
         "client_bytes",
         "client_limit",
         "closed",
+        "endless",
         "entries",
         "expired",
         "inlet",
@@ -149,6 +150,9 @@ class Mailbox:
         # Set by a consumer whose class is on the fast lane (see broadcast.py).
         self.renderer: Any = None
         self.sink: Sink | None = None
+        # Set by a consumer whose response goes on until the client leaves: a server that
+        # stops does not wait for its end.
+        self.endless = False
         # Set by a consumer that must know at once, not when its turn comes.
         self.on_disconnect: Callable[[], None] | None = None
         # Set by a consumer whose class defines `layer_reconnected`.

@@ -70,11 +70,13 @@ class Pool:
         self.size = size
         self._pools = pools
         self._lock = pools.lock
-        self._ready: queue.SimpleQueue[Turn] = queue.SimpleQueue()
+        # None: whichever thread takes it ends.
+        self._ready: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
         self._waiting = 0
         self._idle = 0
         self._started = 0
         self._reported = 0.0
+        self._dismissed: set[threading.Thread] = set()
         # What each thread is doing: the lane it serves, None while it is idle.
         self._threads: dict[threading.Thread, Turn | None] = {}
 
@@ -103,11 +105,18 @@ class Pool:
         me = threading.current_thread()
         while (lane := self._next_lane(me)) is not None:
             lane.serve(self._pools)
+            del lane
             with self._lock:
+                if me in self._dismissed and self._waiting <= self._idle:
+                    self._forget(me)
+                    break
                 self._threads[me] = None
                 self._idle += 1
-            del lane
         end_of_thread()
+
+    def _forget(self, thread: threading.Thread) -> None:
+        self._dismissed.discard(thread)
+        del self._threads[thread]
 
     def _next_lane(self, me: threading.Thread) -> Turn | None:
         while True:
@@ -118,13 +127,24 @@ class Pool:
                     if self._waiting >= self._idle:
                         continue
                     self._idle -= 1
-                    del self._threads[me]
+                    self._forget(me)
                     return None
             with self._lock:
+                if lane is None:
+                    self._forget(me)
+                    return None
                 self._waiting -= 1
                 self._idle -= 1
                 self._threads[me] = lane
             return lane
+
+    def dismiss(self) -> list[threading.Thread]:
+        """Have the threads end now, or after the lane they serve; answers them. Lock held."""
+        for _ in range(self._idle - self._waiting):
+            self._idle -= 1
+            self._ready.put(None)
+        self._dismissed.update(self._threads)
+        return list(self._threads)
 
     def _watch(self, lane: Turn) -> None:
         try:
@@ -177,6 +197,18 @@ class Pools:
         if pool is None:
             pool = self._pools[kind] = Pool(kind, pool_size(kind), self)
         return pool
+
+    def dismiss(self, seconds: float) -> None:
+        """Have all threads end, and close their connections, as soon as they are free.
+
+        Returns when they have, or after so many seconds. Those that are needed later
+        are started anew.
+        """
+        with self.lock:
+            threads = [thread for pool in self._pools.values() for thread in pool.dismiss()]
+        end = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 # By process id: a forked child has none of its parent's threads and makes its own.

@@ -18,6 +18,9 @@ from tests.waiting import at_most
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from channels.generic.http import AsyncHttpConsumer
+from channels.generic.sse import AsyncEventStreamConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter, url
 from channels.server import Server, ServerConfig
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -272,3 +275,71 @@ def test_run_leaves_the_signal_handlers_of_its_process_as_they_were() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, timeout=20, check=False)
     assert done.returncode == 0
+
+
+ended: list[str] = []
+
+
+class Stream(AsyncEventStreamConsumer):
+    async def disconnect(self) -> None:
+        ended.append("stream")
+
+
+class LongPoll(AsyncHttpConsumer):
+    async def handle(self, body: bytes) -> None:
+        await self.send_headers()
+        await self.send_body(b"", more_body=True)
+
+    async def disconnect(self) -> None:
+        ended.append("poll")
+
+
+class Download(AsyncHttpConsumer):
+    rest: asyncio.Event
+
+    async def handle(self, body: bytes) -> None:
+        await self.send_headers()
+        await self.send_body(b"half of it, ", more_body=True)
+        await self.rest.wait()
+        await self.send_body(b"and the rest")
+
+    async def disconnect(self) -> None:
+        ended.append("download")
+
+
+def test_a_stop_waits_for_a_download_but_not_for_streams_that_never_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def get(port: int, path: str) -> tuple[Any, Any]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        return reader, writer
+
+    async def test() -> None:
+        rest = Download.rest = asyncio.Event()
+        ended.clear()
+        routes = [url("^stream/$", Stream), url("^poll/$", LongPoll), url("^file/$", Download)]
+        config = ServerConfig(port=0, graceful_timeout=60)
+        server = Server(ProtocolTypeRouter({"http": URLRouter(routes)}), config)
+        await server.start()
+        port = server.addresses[0][1]
+        clients = [await get(port, path) for path in ("/stream/", "/poll/", "/file/")]
+        stop = asyncio.ensure_future(server.stop())
+        for reader, _ in clients[:2]:
+            # Cut off: nobody may take it for a whole response.
+            assert not (await reader.read()).endswith(b"0\r\n\r\n")
+        assert not stop.done()
+        rest.set()
+        assert b"and the rest" in await clients[2][0].read()
+        await stop
+        for _, writer in clients:
+            writer.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(bounded())
+    assert sorted(ended) == ["download", "poll", "stream"]
+    assert [record for record in caplog.records if record.name.startswith("channels")] == []

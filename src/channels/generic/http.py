@@ -16,6 +16,7 @@ from typing import Any
 from ..consumer import AsyncConsumer
 from ..exceptions import StopConsumer
 from ..intake import Intake
+from ..mailbox import Mailbox
 from ..types import ClientDisconnected, Header, Message, Receive
 
 
@@ -27,6 +28,7 @@ class AsyncHttpConsumer(AsyncConsumer):
     _disconnected = False
     # Around a running handle().
     _handling: asyncio.Timeout | None = None
+    _mailbox: Mailbox | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.body: list[bytes] = []
@@ -92,6 +94,7 @@ class AsyncHttpConsumer(AsyncConsumer):
             await self._disconnect_once()
             raise
         if self._begun and not self._complete and not self._left:
+            self._go_on_until_the_client_leaves()
             return
         await self._disconnect_once()
         raise StopConsumer()
@@ -124,8 +127,17 @@ class AsyncHttpConsumer(AsyncConsumer):
         # after another, and a subclass may have an __init__ of its own.
         self.body = []
         self._begun = self._complete = self._left = self._disconnected = False
+        self._mailbox = intake.mailbox
         intake.mailbox.on_disconnect = self._client_left
         await super()._enter(intake, receive)
+
+    def _leave(self) -> None:
+        self._mailbox = None
+        super()._leave()
+
+    def _go_on_until_the_client_leaves(self) -> None:
+        if self._mailbox is not None:
+            self._mailbox.endless = True
 
     def _client_left(self) -> None:
         self._left = True

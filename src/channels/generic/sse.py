@@ -109,6 +109,7 @@ class AsyncEventStreamConsumer(AsyncHttpConsumer):
             await self.send_body(b"")
             raise StopConsumer()
         begin = b"" if self.retry is None else event_bytes(None, retry=self.retry)
+        self._go_on_until_the_client_leaves()
         await self._write(begin)
         if self.keep_alive is not None:
             self._pulse = asyncio.create_task(self._keep_alive(self.keep_alive))

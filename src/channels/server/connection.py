@@ -362,6 +362,10 @@ class HTTPConnection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """Close now if no request is running or on its way, else when it is answered."""
+        if self._exchange is not None and self._exchange.is_endless:
+            # As if the client had left; one that comes back finds another process.
+            self.abort()
+            return
         if self._exchange is not None or self._closing or self._idle in (BUSY, LAST):
             return
         seconds = self._last_chance()

@@ -155,6 +155,11 @@ class Exchange:
             self._deadline = self._host.deadline(self._overdue)
             self._deadline.set(self._host.config.application_close_timeout)
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the response has begun and ends only with the client, as an event stream does."""
+        return self.mailbox.endless and self.state is State.STREAMING
+
     # -- the response --------------------------------------------------------
 
     async def send(self, message: Message) -> None:
