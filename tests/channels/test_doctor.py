@@ -338,3 +338,19 @@ def test_a_place_is_found_through_modules_that_settings_are_taken_from(
     assert place("INSTALLED_APPS", "a")[:2] == ("doctored/base.py", 3)
     assert place("INSTALLED_APPS", "daphne") is None
     assert place_of("not.imported", "INSTALLED_APPS") is None
+
+
+class Old(Chat):
+    async def websocket_message(self, event: Any) -> None:
+        raise AssertionError("no layer message may come here")
+
+    async def websocket_receive(self, message: Any) -> None:
+        await super().websocket_receive(message)
+
+
+def test_a_handler_that_no_layer_message_reaches_is_named() -> None:
+    application = ProtocolTypeRouter({"websocket": URLRouter([path("a/", Old), path("b/", Chat)])})
+    found = [one for one in examine(project(application=application)) if one.subject == "handlers"]
+    assert [one.level for one in found] == [Level.HINT]
+    assert found[0].text.startswith("Old.websocket_message is reached by no layer message")
+    assert "a type of its own" in found[0].advice

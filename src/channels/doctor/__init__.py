@@ -9,13 +9,14 @@ from __future__ import annotations
 from .application import check_application
 from .environment import check_environment
 from .findings import Finding, is_error, without_secrets
+from .handlers import check_handlers
 from .installed import check_settings
 from .layers import check_layers
 from .project import Project
 
 __all__ = ["examine", "is_error"]
 
-CHECKS = (check_environment, check_settings, check_application, check_layers)
+CHECKS = (check_environment, check_settings, check_application, check_handlers, check_layers)
 
 
 def examine(project: Project) -> list[Finding]:

@@ -102,6 +102,17 @@ def _lets_all_in(way: Way) -> bool:
     return bool(validators) and all("*" in found.allowed_origins for found in validators)
 
 
+def consumers_of(project: Project) -> list[Any]:
+    """The consumer classes that WebSockets can get to, each once."""
+    found: dict[Any, None] = {}
+    for way in ways_to_sockets(project.application) if project.application else ():
+        last = way.applications[-1]
+        consumer = last if isinstance(last, type) else getattr(last, "consumer_class", None)
+        if isinstance(consumer, type):
+            found[consumer] = None
+    return list(found)
+
+
 # -- the ways through routers and middleware ---------------------------------------
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ..layers import how_to_set_a_layer
 from ..management.masking import masked
-from .application import ways_to_sockets
+from .application import consumers_of
 from .findings import Finding, Findings, Level
 from .project import Layer, Project
 from .sources import place_of
@@ -36,7 +36,9 @@ def check_layers(project: Project) -> Findings:
 def _needed(project: Project) -> Findings:
     configured = {layer.alias for layer in project.layers}
     missing = False
-    for consumer in _consumers(project):
+    for consumer in consumers_of(project):
+        if not getattr(consumer, "groups", None):
+            continue
         alias = getattr(consumer, "channel_layer_alias", "default")
         if isinstance(consumer.groups, (list, tuple, set)) and alias not in configured:
             missing = True
@@ -45,16 +47,6 @@ def _needed(project: Project) -> Findings:
     if not configured and not missing:
         text = "It is not set, so there are no groups, and nothing can be sent to a consumer."
         yield Finding(Level.HINT, SETTING, text, *_advice("default"))
-
-
-def _consumers(project: Project) -> Iterator[Any]:
-    if project.application is None:
-        return
-    for way in ways_to_sockets(project.application):
-        last = way.applications[-1]
-        consumer = last if isinstance(last, type) else getattr(last, "consumer_class", None)
-        if getattr(consumer, "groups", None):
-            yield consumer
 
 
 def _advice(alias: str) -> tuple[str, str]:
