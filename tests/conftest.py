@@ -1,24 +1,15 @@
+"""What every test has: Django set up where it is needed, a database, a browser."""
+
 from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.browser_process import path_of_chromium, running_browser
 
 
 @functools.cache
@@ -55,14 +46,10 @@ def db(_migrated: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = path_of_chromium()
     if chromium is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing: install the package `chromium`.")
         pytest.skip("needs Chromium: install the package `chromium`")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
-        yield browser
-        browser.close()
+    with running_browser(chromium) as started:
+        yield started

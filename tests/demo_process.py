@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.waiting import BETWEEN_TRIES, wait_until
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -28,13 +28,6 @@ from websockets.typing import Origin
 CHAT = Path(__file__).resolve().parent.parent / "examples" / "chat"
 # The first start makes the database and hashes two passwords, on a busy machine.
 START_DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Demo:

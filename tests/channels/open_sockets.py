@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from calls import CONNECT, websocket_scope
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
 from django.test import Client
-from tests.waiting import turns_until as turns_until
 
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -114,6 +116,17 @@ def log_in(user: User) -> Client:
 
 def key_of(client: Client) -> str:
     return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def request_of(key: str) -> HttpRequest:
+    request = HttpRequest()
+    request.session = SessionStore(key)
+    return request
+
+
+def change_password(user: User) -> None:
+    user.set_password(f"another {time.monotonic_ns()}")
+    user.save()
 
 
 def run(coroutine: Any) -> Any:

@@ -32,11 +32,6 @@ SessionStore: Any = import_module(settings.SESSION_ENGINE).SessionStore
 NAME = settings.SESSION_COOKIE_NAME
 
 
-@pytest.fixture
-def ada(db: None) -> User:
-    return User.objects.create_user("ada", password="engine")
-
-
 def logged_in(user: User) -> str:
     client = Client()
     client.force_login(user)

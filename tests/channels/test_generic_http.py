@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.waiting import turns_until
 
 from channels.generic.http import AsyncHttpConsumer
 from channels.layers import InMemoryChannelLayer
@@ -277,8 +278,10 @@ def test_work_after_the_response_is_not_cancelled() -> None:
     class Worker(AsyncHttpConsumer):
         async def handle(self, body: bytes) -> None:
             await self.send_response(200, b"accepted")
-            for _ in range(5):
-                await asyncio.sleep(0)
+            # A timer that was set by then, to cancel this, has run out before this one.
+            later = asyncio.Event()
+            asyncio.get_running_loop().call_later(0, later.set)
+            await later.wait()
             log.append("worked")
 
         async def disconnect(self) -> None:
@@ -306,9 +309,8 @@ def test_a_last_piece_that_was_refused_leaves_the_response_open() -> None:
         mailbox = Mailbox(asyncio.get_running_loop())
         mailbox.put_client(REQUEST, 0)
         serving = asyncio.create_task(Hasty.as_asgi()(SCOPE, DirectReceive(mailbox, send), send))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert mailbox.reader_waits, "it lives on, for a message that ends the response"
+        await turns_until(lambda: (log and mailbox.reader_waits) or serving.done())
+        assert not serving.done(), "it lives on, for a message that ends the response"
         mailbox.put_disconnect({"type": "http.disconnect"})
         await serving
 

@@ -40,11 +40,6 @@ class Page(AsyncHttpConsumer):
 
 
 @pytest.fixture
-def ada(db: None) -> User:
-    return User.objects.create_user("ada", password="engine")
-
-
-@pytest.fixture
 def editor(db: None) -> User:
     user = User.objects.create_user("editor")
     user.user_permissions.add(Permission.objects.get(codename="change_user"))

@@ -31,11 +31,6 @@ SessionStore: Any = import_module(settings.SESSION_ENGINE).SessionStore
 BACKENDS = "django.contrib.sessions.backends"
 
 
-@pytest.fixture
-def ada(db: None) -> User:
-    return User.objects.create_user("ada", password="engine")
-
-
 class Quiet(AsyncWebsocketConsumer):
     """Accepts, and says nothing."""
 

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,6 +20,7 @@ from django.core.management.color import no_style
 from django.test import override_settings
 from django_process import Running, django, write
 from tests.asgi import application
+from tests.ports import free_port
 from tests.waiting import WITHIN
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -202,12 +202,6 @@ class Serving:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return write(tmp_path, PROJECT)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import logging
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
-from tests.waiting import let_pass, wait_until
+from tests.redis_server import running_redis
+from tests.waiting import let_pass
 from ticket_process import PATH, let_in, processes
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -58,16 +58,8 @@ def database_caches(folder: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def redis_caches(folder: Path) -> Iterator[dict[str, Any]]:
-    path = folder / "redis.sock"
-    arguments = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)
-    try:
-        command = ["redis-cli", "-s", str(path), "ping"]
-        wait_until(lambda: subprocess.run(command, capture_output=True).stdout == b"PONG\n")
-        yield {"BACKEND": f"{BACKENDS}.redis.RedisCache", "LOCATION": f"unix://{path}"}
-    finally:
-        process.terminate()
-        process.wait(10)
+    with running_redis() as server:
+        yield {"BACKEND": f"{BACKENDS}.redis.RedisCache", "LOCATION": server.url}
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.compat.environments import ROOT
+from tests.ports import free_port
 from tests.waiting import BETWEEN_TRIES, WITHIN, wait_until
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_websocket
@@ -104,12 +104,6 @@ class Site:
             wait_until(self.answers, "the server answers", between=BETWEEN_TRIES)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output}") from error
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from tests.waiting import turns_until
 
 from channels.layers.local import frames, inbox
 from channels.layers.local.frames import FrameReader, Op, Outcome
@@ -90,15 +91,6 @@ class Consumers:
 
     def put(self, *numbers: int, size: int = 100) -> bool:
         return self.inbox.put((number, size - ARRIVAL_BYTES) for number in numbers)
-
-
-async def turns_until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn, but not for ever."""
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came")
 
 
 @pytest.fixture
