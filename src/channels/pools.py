@@ -131,6 +131,10 @@ class Pool:
                     return None
             with self._lock:
                 if lane is None:
+                    if self._waiting > self._idle:
+                        # Dismissed, but needed again meanwhile.
+                        self._idle += 1
+                        continue
                     self._forget(me)
                     return None
                 self._waiting -= 1

@@ -41,7 +41,10 @@ def _painted(colour: str, member: Any) -> Any:
         return classmethod(_painted(colour, member.__func__))
     if not inspect.isgeneratorfunction(member):
         return member
-    return _blocking(member) if colour == "sync" else _coroutine(member)
+    painted = _blocking(member) if colour == "sync" else _coroutine(member)
+    # As if it had been written so: decorated methods are asked for their own parameters.
+    painted.__signature__ = inspect.signature(member)
+    return painted
 
 
 def _blocking(generator: Any) -> Any:

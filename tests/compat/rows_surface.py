@@ -79,14 +79,48 @@ def the_version_as_packages_read_it() -> Any:
     return "at least 4.3, below 5" if (4, 3) <= (major, minor) < (5, 0) else channels.__version__
 
 
-@row(upstream=["host", "live_server_url", "live_server_ws_url", "serve_static"], ours="ImportError")
+@row(
+    upstream={
+        "host": "localhost",
+        "serve_static": True,
+        "static_wrapper": "ASGIStaticFilesHandler",
+        "live_server_url": "http://localhost:8123",
+        "live_server_ws_url": "ws://localhost:8123",
+    }
+)
 def the_test_case_with_a_live_server() -> Any:
-    try:
-        from channels.testing import ChannelsLiveServerTestCase
-    except ImportError as error:
-        return type(error).__name__
-    wanted = ("host", "live_server_url", "live_server_ws_url", "serve_static")
-    return [name for name in wanted if hasattr(ChannelsLiveServerTestCase, name)]
+    from channels.testing import ChannelsLiveServerTestCase
+
+    class Case(ChannelsLiveServerTestCase):  # type: ignore[misc]
+        _port = 8123
+
+    case = Case()
+    return {
+        "host": case.host,
+        "serve_static": case.serve_static,
+        "static_wrapper": Case.static_wrapper.__name__,
+        "live_server_url": case.live_server_url,
+        "live_server_ws_url": case.live_server_ws_url,
+    }
+
+
+@row(upstream="property", ours="http://localhost:8123")
+def the_url_of_a_live_server_for_the_class() -> Any:
+    from channels.testing import ChannelsLiveServerTestCase
+
+    class Case(ChannelsLiveServerTestCase):  # type: ignore[misc]
+        _port = 8123
+
+    url = Case.live_server_url
+    return url if isinstance(url, str) else type(url).__name__
+
+
+@row(upstream="DaphneProcess", ours=None)
+def what_runs_a_live_server() -> Any:
+    from channels.testing import ChannelsLiveServerTestCase
+
+    process = ChannelsLiveServerTestCase.ProtocolServerProcess
+    return process and process.__name__
 
 
 @row(upstream=True, ours=False)
