@@ -24,7 +24,8 @@ def fresh_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     pools_of_process().dismiss(SECONDS)
-    assert set(threading.enumerate()) == before
+    # Threads of other tests may have ended meanwhile.
+    assert set(threading.enumerate()) <= before
 
 
 def use_all_threads() -> set[str]:
