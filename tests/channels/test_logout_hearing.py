@@ -190,14 +190,28 @@ def test_a_layer_that_fails_is_joined_again_and_everybody_looked_at(
     run(scenario())
 
 
-def test_a_layer_joined_at_once_is_no_reason_to_look_at_anybody(foreign: Listening) -> None:
+def test_a_layer_of_one_process_joined_at_once_is_no_reason_to_look_at_anybody(
+    layer: InMemoryChannelLayer,
+) -> None:
     async def scenario() -> None:
         ears = Ears()
         task = await hear(ears, Clock())
-        await foreign.joined.wait()
-        await foreign.group_send(GROUP, {"type": "channels.auth.of_the_future"})
-        await foreign.group_send(GROUP, {"type": LOGGED_OUT, "session": "s"})
+        await members_of(layer)
+        await layer.group_send(GROUP, {"type": "channels.auth.of_the_future"})
+        await layer.group_send(GROUP, {"type": LOGGED_OUT, "session": "s"})
         assert await ears.heard.get() == "s"
+        await stop(task)
+
+    run(scenario())
+
+
+def test_over_a_shared_layer_everybody_is_looked_at_when_it_is_joined(foreign: Listening) -> None:
+    """Another process may have announced something just before."""
+
+    async def scenario() -> None:
+        ears = Ears()
+        task = await hear(ears, Clock())
+        assert await ears.heard.get() == "missed"
         await stop(task)
 
     run(scenario())

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from ..layers import MailboxLayer, get_channel_layer
+from ..layers import InMemoryChannelLayer, MailboxLayer, get_channel_layer
 from ..mailbox import LAYER, Mailbox
 from ..types import Message
 from .announcements import GROUP, LOGGED_OUT, PASSWORD_CHANGED
@@ -116,11 +116,14 @@ class Hearing:
         else:
             await self._hear_receive(layer)
 
-    def _joined(self) -> None:
+    def _joined(self, layer: Any) -> None:
         self._joined_at = now = self._clock()
         if self._failing:
             logger.info("Log-outs are heard again")
-        if self._failing or now - self._began > LATE_SECONDS:
+        # Another process may have told of somebody while this one was joining. In one
+        # process alone that is known, and joining takes no time.
+        shared = not isinstance(layer, InMemoryChannelLayer)
+        if shared or self._failing or now - self._began > LATE_SECONDS:
             self._listeners.may_have_missed()
 
     # -- our own layers ----------------------------------------------------
@@ -132,7 +135,7 @@ class Hearing:
         layer.attach(channel, mailbox)
         try:
             renew_at = await self._join(layer, channel)
-            self._joined()
+            self._joined(layer)
             while True:
                 if self._clock() >= renew_at:
                     renew_at = await self._join(layer, channel)
@@ -163,7 +166,7 @@ class Hearing:
         receiving: asyncio.Future[Any] | None = None
         try:
             renew_at = await self._join(layer, channel)
-            self._joined()
+            self._joined(layer)
             while True:
                 if receiving is None:
                     receiving = asyncio.ensure_future(layer.receive(channel))
