@@ -101,8 +101,9 @@ def test_a_new_name_is_told_to_the_room_and_stays(grace: Visitor, room: str) -> 
     with grace.enter(room) as here, grace.enter(room) as other_tab:
         say(here, "/name  Admiral Hopper ")
         assert hear(here, "reply")["error"] is None
-        hear(other_tab, "line")
-        assert hear(other_tab, "line")["text"].endswith("is now Admiral Hopper")
+        # Of the two arrivals one or both were told here: the tabs may be on two workers.
+        while not hear(other_tab, "line")["text"].endswith("is now Admiral Hopper"):
+            pass
         say(other_tab, "Good morning")
         assert hear(other_tab, "messages")["messages"][0]["name"] == "Admiral Hopper"
         say(here, "/name grace")
