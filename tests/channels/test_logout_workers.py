@@ -77,7 +77,7 @@ class Room(AsyncWebsocketConsumer):
 
     async def disconnect(self, code):
         # One write: two workers share the pipe.
-        os.write(1, b"disconnected with %d\n" % code)
+        os.write(1, b"disconnected with %d\\n" % code)
 
 application = ProtocolTypeRouter({"websocket": AuthMiddlewareStack(Room)})
 """
@@ -107,7 +107,11 @@ class Site:
         self._reader.start()
 
     def wait_ready(self) -> None:
-        found = wait_until(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", self.output))
+        address = re.compile(r"http://127\.0\.0\.1:(\d+)")
+        try:
+            found = wait_until(lambda: address.search(self.output))
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from error
         self.port = int(found[1])
         wait_until(lambda: self.output.count("is ready") == 2, "two workers are ready")
 
