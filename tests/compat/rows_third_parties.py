@@ -114,7 +114,6 @@ async def a_mock_in_place_of_connect_is_called_and_nothing_more() -> Any:
         connect = mock.AsyncMock()
 
     consumer = Mocked()
-    consumer.base_send = mock.AsyncMock()
     await consumer.websocket_connect({"type": "websocket.connect"})
     return [Mocked.connect.await_count, [str(c) for c in Mocked.connect.mock_calls if c[0]]]
 

@@ -36,7 +36,11 @@ def copier(message: dict[str, Any]) -> Copier:
 
     Raises as `encode_message` does.
     """
-    return message.copy if _is_flat(message) else copier_of(encode_message(message))
+    if _is_flat(message):
+        return message.copy
+    payload = encode_message(message)
+    # Not decoded before somebody gets it.
+    return partial(decode, payload) if len(payload) <= LARGE else copier_of(payload)
 
 
 def copier_of(payload: bytes | memoryview) -> Copier:
@@ -44,7 +48,7 @@ def copier_of(payload: bytes | memoryview) -> Copier:
     message = decode(payload)
     if _is_flat(message):
         return message.copy
-    return partial(_deep_copy, message) if len(payload) > LARGE else partial(decode, payload)
+    return partial(decode, payload) if len(payload) <= LARGE else partial(_deep_copy, message)
 
 
 def _is_flat(message: dict[str, Any]) -> bool:

@@ -33,6 +33,10 @@ class BookConsumer(
 class ShelfConsumer(GenericAsyncAPIConsumer):
     """What happens on a shelf, and actions of every kind."""
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.go_on_counting = asyncio.Event()
+
     queryset = Book.objects.all()
     serializer_class = BookSerializer
     permission_classes = (permissions.AllowAny,)
@@ -93,8 +97,14 @@ class ShelfConsumer(GenericAsyncAPIConsumer):
 
     @action(detached=True)
     async def count_slowly(self, **kwargs):
-        await asyncio.sleep(0.05)
+        # Until the consumer has handled another action meanwhile.
+        await self.go_on_counting.wait()
         return {"books": await Book.objects.acount()}, 200
+
+    @action()
+    async def go_on(self, **kwargs):
+        self.go_on_counting.set()
+        return {"counting": "goes on"}, 200
 
 
 class MembersConsumer(AsyncAPIConsumer):
