@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
@@ -24,6 +25,8 @@ logger = logging.getLogger("channels.consumer")
 # A layer that fails is asked again after this, doubled each time up to the most.
 FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 5.0
+# An outage is said once in so long.
+SAY_AGAIN_SECONDS: Final = 60.0
 # Messages taken ahead from a foreign layer. One: its own capacity and expiry
 # stay in force for the rest.
 FOREIGN_LAYER_AHEAD: Final = 1
@@ -97,14 +100,15 @@ class Intake:
                 self._resumed = None
 
     async def _pump_layer(self, receive: Callable[[], Awaitable[Message]]) -> None:
-        delay = FIRST_RETRY_SECONDS
+        clock = self.mailbox.loop.time
+        delay, said_at = FIRST_RETRY_SECONDS, -math.inf
         while True:
             try:
                 message = await receive()
             except Exception:
-                # An engine that fails must not take the socket with it. Said once, until
-                # it has answered.
-                if delay == FIRST_RETRY_SECONDS:
+                # An engine that fails must not take the socket with it.
+                if clock() - said_at >= SAY_AGAIN_SECONDS:
+                    said_at = clock()
                     logger.exception(
                         "A channel layer failed in receive(). The socket stays; the layer is "
                         "asked again in %.1f s, then less and less often, at least each %.0f s",
@@ -146,6 +150,8 @@ class Intake:
             await asyncio.wait((pump,))
             await self._server_send(message)
         finally:
+            if pump.done():
+                self._tasks.remove(pump)
             told = pump.done() and not pump.cancelled()
             if self._client is pump and not told and not self.mailbox.closed:
                 self._client = self._start(self._pump_client(self._receive))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import signal
 import threading
@@ -36,6 +37,8 @@ logger = logging.getLogger("django.channels.worker")
 # this, doubled each time up to the most.
 FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 30.0
+# An outage is said once in so long.
+SAY_AGAIN_SECONDS: Final = 60.0
 # What a running handler may still take when the worker stops.
 STOP_SECONDS: Final = 10.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -163,13 +166,14 @@ class Worker:
                 )
 
     async def _next_message(self, channel: str) -> Message:
-        delay = FIRST_RETRY_SECONDS
+        clock = asyncio.get_running_loop().time
+        delay, said_at = FIRST_RETRY_SECONDS, -math.inf
         while True:
             try:
                 return await self.channel_layer.receive(channel)  # type: ignore[no-any-return]
             except Exception:
-                # Said once, until it has answered.
-                if delay == FIRST_RETRY_SECONDS:
+                if clock() - said_at >= SAY_AGAIN_SECONDS:
+                    said_at = clock()
                     logger.exception(
                         "Reading channel %r failed; again in %.1f s, then less and less often, "
                         "at least each %.0f s",

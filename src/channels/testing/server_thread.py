@@ -12,6 +12,8 @@ from typing import Final
 from channels.server import Server, ServerConfig
 from channels.types import ASGIApplication
 
+# What importing and starting may take; an application whose lifespan hangs never starts.
+START_SECONDS: Final = 60.0
 # What running requests and sockets get at the end of a test class.
 STOP_SECONDS: Final = 2.0
 # A server that has not ended by then never will.
@@ -29,7 +31,11 @@ class ServerThread:
     def start(self) -> int:
         """Return the port when connections are accepted; raises what kept it from starting."""
         self._thread.start()
-        self._server.tried.wait()
+        if not self._server.tried.wait(START_SECONDS):
+            raise RuntimeError(
+                f"The live server did not start within {START_SECONDS:g} s: its application does "
+                "not answer lifespan.startup."
+            )
         if self._server.error is not None:
             self._thread.join()
             raise self._server.error
